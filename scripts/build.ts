@@ -1,0 +1,67 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Metafile, type Plugin } from 'esbuild';
+import { bundleFolder, readJson, root } from './layout.ts';
+
+/** The entry points of the task; each becomes one file of the package. */
+export const entryPoints = ['main', 'post-job', 'keep-fresh'] as const;
+
+/**
+ * What libraries load but this task never runs; it is left out of the bundles, where it would cost time at the start
+ * of every step. Touching it throws, so that a mistake shows in the first test.
+ */
+export const leftOut: Readonly<Record<string, string>> = {
+  jsonwebtoken: 'signs the assertions of certificates in MSAL; here the assertion is the ID token',
+  './handlers/ntlm': 'NTLM of typed-rest-client; the job token is a bearer token',
+  qs: 'query strings of typed-rest-client; the address is complete when it gets there',
+  tunnel: 'proxies of typed-rest-client; the connection pool knows the way',
+};
+
+const leaveOut: Plugin = {
+  name: 'leave-out',
+  setup({ onResolve, onLoad }) {
+    const names = Object.keys(leftOut).map((name) => name.replace(/[./]/g, '\\$&'));
+    onResolve({ filter: new RegExp(`^(?:${names.join('|')})$`) }, ({ path }) => ({ path, namespace: 'left-out' }));
+    onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
+      contents: `module.exports = new Proxy({}, { get(target, name) {
+        if (name === '__esModule' || name === 'then') return undefined;
+        throw new Error(${JSON.stringify(`${path} is left out of the bundle`)});
+      } });`,
+    }));
+  },
+};
+
+/** Bundles each entry point into one file; gives esbuild's account of what went into which. */
+export async function bundle(): Promise<Metafile> {
+  rmSync(bundleFolder, { recursive: true, force: true });
+  mkdirSync(bundleFolder, { recursive: true });
+  const manifest = readJson('package.json');
+  const homepage = String(manifest['homepage']).replace(/#.*/, '');
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: entryPoints.map((name) => join('tasks', 'EntraTokenV1', `${name}.ts`)),
+    outdir: bundleFolder,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    minify: true,
+    legalComments: 'none',
+    charset: 'utf8',
+    mainFields: ['module', 'main'],
+    plugins: [leaveOut],
+    define: {
+      DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
+      TASK_VERSION: JSON.stringify(manifest['version']),
+    },
+    metafile: true,
+    logLevel: 'warning',
+  });
+  writeFileSync(join(bundleFolder, 'meta.json'), JSON.stringify(metafile));
+  return metafile;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await bundle();
+}

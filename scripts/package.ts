@@ -1,0 +1,110 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
+import { unzipSync, type Zippable, zipSync } from 'fflate';
+import { bundle, entryPoints } from './build.ts';
+import { bundleFolder, distFolder, root, stageFolder } from './layout.ts';
+import { bundledPackages, notices, softwareBill } from './notices.ts';
+
+/** What decides the content of the package; a change in any of it makes a new one. */
+const sources = ['tasks', 'images', 'scripts', 'overview.md', 'LICENSE', 'vss-extension.json', 'package.json', 'package-lock.json'];
+
+const STAMP = join(distFolder, '.sources');
+
+/** Puts the exact tree of the package into one folder: tfx checks the task.json that it finds there. */
+async function stage(): Promise<void> {
+  const packages = bundledPackages(await bundle());
+  rmSync(stageFolder, { recursive: true, force: true });
+  const task = join(stageFolder, 'EntraTokenV1');
+  mkdirSync(task, { recursive: true });
+  for (const name of entryPoints) {
+    cpSync(join(bundleFolder, `${name}.js`), join(task, `${name}.js`));
+  }
+  for (const file of ['task.json', 'icon.png']) {
+    cpSync(join(root, 'tasks', 'EntraTokenV1', file), join(task, file));
+  }
+  mkdirSync(join(stageFolder, 'images'));
+  cpSync(join(root, 'images', 'icon.png'), join(stageFolder, 'images', 'icon.png'));
+  for (const file of ['vss-extension.json', 'overview.md', 'LICENSE']) {
+    cpSync(join(root, file), join(stageFolder, file));
+  }
+  writeFileSync(join(stageFolder, 'THIRD-PARTY-NOTICES.txt'), notices(packages));
+  mkdirSync(distFolder, { recursive: true });
+  writeFileSync(join(distFolder, 'sbom.cdx.json'), softwareBill(packages));
+}
+
+/** Has tfx-cli make the package from the staged tree. Gives the path of the package. */
+function create(overrides: readonly string[]): string {
+  for (const file of readdirSync(distFolder).filter((name) => name.endsWith('.vsix'))) {
+    rmSync(join(distFolder, file));
+  }
+  const tfx = join(root, 'node_modules', 'tfx-cli', '_build', 'tfx-cli.js');
+  const options = ['extension', 'create', '--no-color', '--root', stageFolder, '--manifest-globs', 'vss-extension.json'];
+  const result = spawnSync(process.execPath, [tfx, ...options, '--output-path', distFolder, ...overrides], {
+    cwd: stageFolder,
+    encoding: 'utf8',
+  });
+  const made = readdirSync(distFolder).filter((name) => name.endsWith('.vsix'));
+  if (result.status !== 0 || made.length !== 1 || /warning|error:/i.test(result.stdout + result.stderr)) {
+    process.stderr.write(result.stdout + result.stderr);
+    throw new Error('tfx-cli did not make the package, or had something against it');
+  }
+  return join(distFolder, made[0] ?? '');
+}
+
+/** The same content with the same times in the same order: two builds of one commit are the same bytes. */
+function makeReproducible(vsix: string): void {
+  const files = unzipSync(readFileSync(vsix));
+  const sorted: Zippable = {};
+  for (const name of Object.keys(files).sort()) {
+    const content = files[name];
+    if (content !== undefined && !name.endsWith('/')) {
+      sorted[name] = [content, { mtime: new Date(1980, 0, 2), level: 9, os: 3, attrs: 0o644 << 16 }];
+    }
+  }
+  writeFileSync(vsix, zipSync(sorted));
+}
+
+/** A digest of everything that goes into the package. */
+function digest(): string {
+  const hash = createHash('sha256');
+  const add = (path: string): void => {
+    if (statSync(path).isDirectory()) {
+      for (const name of readdirSync(path).sort()) {
+        add(join(path, name));
+      }
+    } else {
+      hash.update(`${relative(root, path)}\0`).update(readFileSync(path)).update('\0');
+    }
+  };
+  for (const source of sources) {
+    add(join(root, source));
+  }
+  return hash.digest('hex');
+}
+
+const { values } = parseArgs({
+  options: {
+    quiet: { type: 'boolean', default: false },
+    'if-changed': { type: 'boolean', default: false },
+    /** Fields of vss-extension.json that another release has: a public one, a development one. */
+    overrides: { type: 'string' },
+  },
+});
+const wanted = digest();
+const isCurrent = existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted && values.overrides === undefined;
+if (!(values['if-changed'] && isCurrent)) {
+  await stage();
+  const vsix = create(values.overrides === undefined ? [] : ['--overrides-file', values.overrides]);
+  makeReproducible(vsix);
+  writeFileSync(STAMP, values.overrides === undefined ? wanted : '');
+  if (!values.quiet) {
+    process.stdout.write(`${relative(root, vsix)}: ${statSync(vsix).size} bytes\n`);
+    for (const [name, content] of Object.entries(unzipSync(readFileSync(vsix)))) {
+      process.stdout.write(`${String(content.length).padStart(8)}  ${name}\n`);
+    }
+    process.stdout.write(`Software bill of materials: ${join(basename(distFolder), 'sbom.cdx.json')}\n`);
+  }
+}

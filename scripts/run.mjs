@@ -1,0 +1,84 @@
+// The one way in for every command. Plain JavaScript, because it runs before anything is installed: it installs what
+// the lockfile names where that was not done yet, and then runs the command's TypeScript.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Runs a program of Node in this window; ends this process with its exit code where that is not 0. */
+function node(args, environment = {}) {
+  const result = spawnSync(process.execPath, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...environment },
+  });
+  if (result.status !== 0) {
+    process.exit(result.status ?? 1);
+  }
+}
+
+/** Installs from the lockfile, once for each content that it has. */
+function install() {
+  const stamp = join(root, 'node_modules', '.installed');
+  const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
+    return;
+  }
+  process.stderr.write('Installing the packages of package-lock.json …\n');
+  const npm = process.env.npm_execpath;
+  const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  const installed = npm
+    ? spawnSync(process.execPath, [npm, ...options], { cwd: root, stdio: ['ignore', 2, 2] })
+    : spawnSync('npm', options, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
+  if (installed.status !== 0) {
+    process.stderr.write('The packages could not be installed; the lines above say why.\n');
+    process.exit(installed.status ?? 1);
+  }
+  writeFileSync(stamp, wanted);
+}
+
+/** Arguments for a TypeScript file. */
+function typescript(file, ...args) {
+  return ['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href, join(root, file), ...args];
+}
+
+const [command = '', ...args] = process.argv.slice(2);
+const biome = join('node_modules', '@biomejs', 'biome', 'bin', 'biome');
+const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
+
+const commands = {
+  build: () => node(typescript('scripts/build.ts')),
+  package: () => node(typescript('scripts/package.ts', ...args)),
+  start: () => {
+    node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
+    node(typescript('scripts/start.ts', ...args));
+  },
+  check: () => {
+    node([biome, 'check', '--error-on-warnings', '.']);
+    node([tsc, '--project', '.']);
+  },
+  format: () => node([biome, 'check', '--write', '.']),
+  test: () => {
+    commands.check();
+    node(typescript('scripts/package.ts', '--quiet'));
+    node(typescript('scripts/test.ts', ...args));
+  },
+  soak: () => {
+    node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
+    node(typescript('test/soak/soak.ts', ...args));
+  },
+  bench: () => {
+    node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
+    node(typescript('bench/bench.ts', ...args));
+  },
+};
+
+if (!Object.hasOwn(commands, command)) {
+  process.stderr.write(`Usage: node scripts/run.mjs ${Object.keys(commands).join('|')} [arguments]\n`);
+  process.exit(2);
+}
+install();
+commands[command]();

@@ -1,0 +1,105 @@
+import * as tl from 'azure-pipelines-task-lib/task.js';
+import type { Failure } from './failure.ts';
+import { isRecord } from './id-token.ts';
+import { Secret } from './secret.ts';
+import { printable } from './text.ts';
+
+/** A service connection as the agent hands it to the step. */
+export interface Endpoint {
+  readonly scheme: string;
+  /** An authorization parameter; its name without regard to case. */
+  parameter(name: string): string | undefined;
+  /** A data value; its name without regard to case. */
+  data(name: string): string | undefined;
+}
+
+/** All that the task asks of the pipeline agent, and all that it tells it. */
+export interface Agent {
+  /** An input with the blanks around it removed; empty where it is not set. */
+  input(name: string): string;
+  variable(name: string): string | undefined;
+  /** A variable of the environment that the step was started in. */
+  environment(name: string): string | undefined;
+  endpoint(id: string): Endpoint | undefined;
+  endpointUrl(id: string): string | undefined;
+  /** Has a text replaced in all that is printed from now on. */
+  mask(text: string): void;
+  /** Sets a variable that later steps and jobs read as `$(step.name)`. */
+  setOutput(name: string, value: string | Secret): void;
+  /** Sets a variable that later steps of the job read as `$(name)` and find in their environment. */
+  setVariable(name: string, value: string): void;
+  /** Sets a variable that only the later stages of this step see. */
+  setTaskVariable(name: string, value: string): void;
+  /** Prints a line; what could be taken for a command is broken up. */
+  log(line: string): void;
+  warn(message: string): void;
+  succeed(): void;
+  /** Ends the step with one error. */
+  fail(failure: Failure): void;
+}
+
+/** The agent behind azure-pipelines-task-lib, whose one door this is. */
+export function pipelineAgent(): Agent {
+  // The library's own handlers print the message and stack of whatever was thrown, which may quote a secret.
+  process.removeAllListeners('uncaughtException');
+  process.removeAllListeners('unhandledRejection');
+  const masked = new Set<string>();
+  return {
+    input: (name) => (tl.getInput(name) ?? '').trim(),
+    variable: (name) => tl.getVariable(name) || undefined,
+    environment: (name) => process.env[name] || undefined,
+    endpoint: readEndpoint,
+    endpointUrl: (id) => tl.getEndpointUrl(id, true) || undefined,
+    mask: (text) => {
+      if (!masked.has(text)) {
+        masked.add(text);
+        tl.setSecret(text);
+      }
+    },
+    setOutput: (name, value) =>
+      value instanceof Secret
+        ? tl.setVariable(name, value.reveal(), true, true)
+        : tl.setVariable(name, value, false, true),
+    setVariable: (name, value) => tl.setVariable(name, value),
+    setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
+    log: (line) => {
+      process.stdout.write(`${printable(line, 4000)}\n`);
+    },
+    warn: (message) => tl.command('task.logissue', { type: 'warning' }, printable(message, 4000)),
+    succeed: () => tl.command('task.complete', { result: 'Succeeded' }, ''),
+    fail: (failure) => {
+      const line = printable(failure.line(), 8000);
+      tl.command('task.logissue', { type: 'error', code: failure.code }, line);
+      tl.command('task.complete', { result: 'Failed' }, line);
+    },
+  };
+}
+
+/**
+ * The library's accessor for one authorization parameter writes its value to the debug log; the one for the whole
+ * authorization does not, but its error for text that is no JSON holds that text, so nothing of it is passed on.
+ */
+function readEndpoint(id: string): Endpoint | undefined {
+  let authorization: unknown;
+  try {
+    authorization = tl.getEndpointAuthorization(id, true);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(authorization)) {
+    return undefined;
+  }
+  const parameters = new Map<string, string>();
+  for (const [name, value] of Object.entries(
+    isRecord(authorization['parameters']) ? authorization['parameters'] : {},
+  )) {
+    if (typeof value === 'string' && value !== '') {
+      parameters.set(name.toLowerCase(), value);
+    }
+  }
+  return {
+    scheme: typeof authorization['scheme'] === 'string' ? authorization['scheme'] : '',
+    parameter: (name) => parameters.get(name.toLowerCase()),
+    data: (name) => tl.getEndpointDataParameter(id, name, true) || undefined,
+  };
+}

@@ -1,0 +1,218 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { AdoHttpClient, AdoRestClient } from 'azure-devops-node-api/AdoHttpClientBases.js';
+import { BearerCredentialHandler } from 'azure-devops-node-api/handlers/bearertoken.js';
+import { Failure } from './failure.ts';
+import { type IdToken, isRecord, readIdToken } from './id-token.ts';
+import type { Mask, Secret } from './secret.ts';
+import { printable } from './text.ts';
+import type { Answer, Send } from './wire.ts';
+
+/** What the endpoint is asked with. Plain data but for the token, so that the background process can be given the same. */
+export interface IdTokenRequest {
+  /** The address of the job's `oidctoken` endpoint, without a query. */
+  readonly address: string;
+  readonly jobToken: Secret;
+  /** The connection whose identity is asked for; undefined for the pipeline's own. */
+  readonly serviceConnectionId: string | undefined;
+}
+
+/** An ID token, and how far the clock of Azure DevOps is ahead of ours (milliseconds), where its answer says so. */
+export interface FreshIdToken {
+  readonly idToken: IdToken;
+  readonly skewMs: number | undefined;
+}
+
+const API_VERSION = '7.1';
+
+/** So that the service's own statistics tell this task from others; the build puts in the version. */
+declare const TASK_VERSION: string;
+const USER_AGENT = `EntraToken/${TASK_VERSION}`;
+
+/**
+ * Asks Azure DevOps for a fresh ID token. One request: the address is known, so the client library's look-up of API
+ * locations is not needed. Throws a Failure for every answer but a JSON with a JWT in `oidcToken`.
+ */
+export async function requestIdToken(request: IdTokenRequest, send: Send, mask: Mask): Promise<FreshIdToken> {
+  const url = new URL(request.address);
+  if (request.serviceConnectionId !== undefined) {
+    url.searchParams.set('serviceConnectionId', request.serviceConnectionId);
+  }
+  url.searchParams.set('api-version', API_VERSION);
+
+  // The bearer handler by name: the library's own choice between PAT and bearer is a guess.
+  const handlers = [new BearerCredentialHandler(request.jobToken.reveal(), false)];
+  const rest = new AdoRestClient(USER_AGENT, '', handlers, { allowRedirects: false });
+  const client = new OneAnswerClient(handlers, send);
+  rest.client = client;
+
+  const response = await rest.create<unknown>(
+    url.href,
+    {},
+    {
+      // Without it the service answers a stale token with a redirect to its sign-in page rather than a 401.
+      additionalHeaders: { 'X-TFS-FedAuthRedirect': 'Suppress' },
+    },
+  );
+  const token = isRecord(response.result) ? response.result['oidcToken'] : undefined;
+  if (typeof token !== 'string' || token === '') {
+    throw new Failure(
+      'ET_DEVOPS_ANSWER',
+      'Azure DevOps answered HTTP 200 without an ID token (no oidcToken in the JSON).',
+    );
+  }
+  const idToken = readIdToken(token, mask);
+  if (idToken === undefined) {
+    throw new Failure('ET_DEVOPS_ANSWER', 'Azure DevOps answered with an oidcToken that is no ID token (no JWT).');
+  }
+  return { idToken, skewMs: client.skewMs };
+}
+
+/**
+ * The library's HTTP client over our own wire. The library turns a 404, and a 2xx that is not JSON, into a null
+ * result, and other statuses into an error with the service's own text; so the answer is judged here, before it.
+ */
+class OneAnswerClient extends AdoHttpClient {
+  readonly #send: Send;
+  skewMs: number | undefined;
+
+  constructor(handlers: BearerCredentialHandler[], send: Send) {
+    // An empty proxy keeps the library from reading one out of the environment; the wire knows the way.
+    super(USER_AGENT, handlers, { allowRedirects: false, proxy: { proxyUrl: '' } });
+    this.#send = send;
+  }
+
+  override async requestRaw(
+    ...[info, data]: Parameters<AdoHttpClient['requestRaw']>
+  ): ReturnType<AdoHttpClient['requestRaw']> {
+    const headers: Record<string, string> = {};
+    for (const [name, value] of Object.entries(info.options.headers ?? {})) {
+      headers[name] = String(value);
+    }
+    const answer = await this.#send({
+      url: info.parsedUrl,
+      headers,
+      body: String(data),
+      service: 'Azure DevOps',
+      isTransient: isPlanNotVisibleYet,
+    });
+    judge(answer);
+    this.skewMs = answer.skewMs;
+    const message = new IncomingMessage(new Socket());
+    message.statusCode = answer.status;
+    return { message, readBody: () => Promise.resolve(answer.body) };
+  }
+}
+
+/** The agent itself asks again when a plan that has just begun is not visible yet (agent: ContainerOperationProvider). */
+function isPlanNotVisibleYet(answer: Answer): boolean {
+  return answer.status >= 400 && exceptionOf(answer).type === 'TaskOrchestrationPlanSecurityException';
+}
+
+function judge(answer: Answer): void {
+  const { status } = answer;
+  if (status === 200 && isJson(answer)) {
+    return;
+  }
+  const exception = exceptionOf(answer);
+  const ids = supportIds(answer);
+  const said = exception.type === undefined ? `HTTP ${status}` : `HTTP ${status} (${exception.type})`;
+  const effort = answer.tries > 1 ? ` to the last of ${answer.tries} tries` : '';
+  const refuse = (code: ConstructorParameters<typeof Failure>[0], what: string): Failure =>
+    new Failure(code, `Azure DevOps ${what}${effort}${ids}.`);
+
+  if (exception.aboutConnection !== undefined) {
+    throw refuse('ET_DEVOPS_CONNECTION_REFUSED', `answered ${said}: ${exception.aboutConnection}`);
+  }
+  if (status === 200 && answer.body.trim() === '') {
+    throw refuse('ET_DEVOPS_ANSWER', 'answered HTTP 200 with an empty body');
+  }
+  if (status === 401 || status === 203 || isRedirect(status)) {
+    const how = status === 401 ? said : `HTTP ${status}, its sign-in page instead of an ID token`;
+    throw refuse('ET_DEVOPS_UNAUTHORIZED', `answered ${how}`);
+  }
+  if (status === 403) {
+    throw refuse('ET_DEVOPS_FORBIDDEN', `answered ${said}`);
+  }
+  if (status === 404 || status === 405) {
+    // A 404 that names an exception of the orchestration comes from the endpoint itself; it knows the route.
+    const refused = exception.type !== undefined && /Orchestration|Plan|Job|Endpoint/.test(exception.type);
+    throw refuse(refused ? 'ET_DEVOPS_REFUSED' : 'ET_DEVOPS_NO_ENDPOINT', `answered ${said}`);
+  }
+  if (status === 429) {
+    throw refuse('ET_DEVOPS_THROTTLED', `answered ${said}`);
+  }
+  if (status === 408 || status >= 500) {
+    throw refuse('ET_DEVOPS_UNAVAILABLE', `answered ${said}`);
+  }
+  if (status >= 400 && exception.type !== undefined) {
+    throw refuse('ET_DEVOPS_REFUSED', `answered ${said}`);
+  }
+  throw refuse('ET_DEVOPS_ANSWER', `answered ${said} with ${contentType(answer)} instead of an ID token`);
+}
+
+function isRedirect(status: number): boolean {
+  return status >= 300 && status <= 399;
+}
+
+function isJson(answer: Answer): boolean {
+  try {
+    JSON.parse(answer.body);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface ServiceException {
+  /** The name of the service's exception, where the body is its JSON. */
+  readonly type: string | undefined;
+  /** In our own words, what is wrong with the service connection, where the exception is about it. */
+  readonly aboutConnection: string | undefined;
+}
+
+/** The service's own sentence is looked at, but never shown. */
+function exceptionOf(answer: Answer): ServiceException {
+  let body: unknown;
+  try {
+    body = JSON.parse(answer.body);
+  } catch {
+    return { type: undefined, aboutConnection: undefined };
+  }
+  const record = isRecord(body) ? body : {};
+  const key = [record['typeKey'], record['typeName']].find((name) => typeof name === 'string' && name !== '');
+  const type = typeof key === 'string' ? /(?:^|\.)([A-Za-z]{1,80})(?:,|$)/.exec(key)?.[1] : undefined;
+  const sentence = [record['message'], record['value']].find((text) => typeof text === 'string');
+  return { type, aboutConnection: typeof sentence === 'string' ? aboutConnection(sentence) : undefined };
+}
+
+function aboutConnection(sentence: string): string | undefined {
+  if (/no explicit reference to service connection/i.test(sentence)) {
+    return 'no task of this stage names the service connection in an input';
+  }
+  if (/no service connection found|service connection.{0,80}(could not be found|does not exist)/i.test(sentence)) {
+    return 'it finds no such service connection';
+  }
+  if (/service connection.{0,80}disabled/i.test(sentence)) {
+    return 'the service connection is disabled';
+  }
+  return undefined;
+}
+
+/** The identifiers that Azure DevOps support asks for. */
+function supportIds(answer: Answer): string {
+  const ids = [
+    ['x-vss-e2eid', 'activity'],
+    ['activityid', 'activity'],
+    ['x-msedge-ref', 'edge'],
+  ].flatMap(([header = '', name]) => {
+    const value = answer.headers[header];
+    return typeof value === 'string' && /^[A-Za-z0-9 :._-]{8,120}$/.test(value) ? [`${name} ${value}`] : [];
+  });
+  return ids.length === 0 ? '' : ` (${[...new Set(ids)].join(', ')})`;
+}
+
+function contentType(answer: Answer): string {
+  const type = /^[a-z]+\/[a-z0-9.+-]+/i.exec(answer.headers['content-type'] ?? '')?.[0];
+  return type === undefined ? 'a body of no known type' : printable(type, 60);
+}

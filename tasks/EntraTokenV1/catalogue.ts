@@ -1,0 +1,383 @@
+/** One way to fail: what leads to it, the likely reason, and what to do. `docs/errors.md` has a heading for each. */
+interface Entry {
+  /** Numbers of Entra's AADSTS codes that mean this. */
+  readonly aadsts?: readonly number[];
+  /** Error codes of Node, OpenSSL or the resolver that mean this. */
+  readonly node?: readonly string[];
+  readonly reason: string;
+  readonly remedy: string;
+}
+
+function entries<Name extends string>(table: Record<Name, Entry>): Readonly<Record<Name, Entry>> {
+  return table;
+}
+
+/**
+ * From what was seen to a stable code, the likely reason and the remedy. Codes are public: once shipped, they keep
+ * their meaning. What was seen is matched by number or code alone; the services' sentences change and may quote secrets.
+ */
+export const catalogue = entries({
+  // What the step was given.
+  ET_INPUT: {
+    reason: 'The inputs of the step do not fit together.',
+    remedy: 'Correct each of them; nothing was requested yet.',
+  },
+  ET_CONNECTION_UNAVAILABLE: {
+    reason: 'The service connection was deleted, or the pipeline may not use it.',
+    remedy: 'Choose the connection again, or allow this pipeline to use it (project settings, Service connections).',
+  },
+  ET_CONNECTION_NOT_FEDERATED: {
+    reason: 'Only a connection with workload identity federation can give tokens without a stored secret.',
+    remedy:
+      'Convert the connection (project settings, Service connections, Convert; ' +
+      'https://learn.microsoft.com/azure/devops/pipelines/release/convert-service-connections), or choose another.',
+  },
+  ET_CONNECTION_INCOMPLETE: {
+    reason: 'The connection was saved before it was complete.',
+    remedy: 'Open the connection in the project settings, fill in what is missing, verify and save it.',
+  },
+  ET_ADFS: {
+    reason: 'AD FS has no workload identity federation.',
+    remedy: 'Use a connection whose identity lives in Microsoft Entra.',
+  },
+  ET_TENANT_NOT_ALLOWED: {
+    reason: 'Tokens for another tenant than the identity’s own are given only where the step allows it.',
+    remedy: 'Add the tenant (or *) to additionallyAllowedTenants, or leave tenantId out.',
+  },
+  ET_JOB_TOKEN_MISSING: {
+    reason: 'A job gets its token from the server with the connection SystemVssConnection; here there is none.',
+    remedy: 'Run the step in a pipeline job on an agent, not in a server job or by hand.',
+  },
+  ET_JOB_INCOMPLETE: {
+    reason: 'The address of the ID token endpoint is made of the collection, project, plan and job.',
+    remedy: 'Run the step in a pipeline job on an agent.',
+  },
+  ET_NOT_HTTPS: {
+    reason: 'A token that travels without TLS can be read by everyone on the way.',
+    remedy: 'Use an address that begins with https://.',
+  },
+
+  // The pod's token file and the identity binding of AKS.
+  ET_KUBERNETES_VARIABLES: {
+    reason: 'The workload identity webhook did not change this pod.',
+    remedy:
+      'Give the pod template the label azure.workload.identity/use: "true" and a service account with the annotation ' +
+      'azure.workload.identity/client-id; or set tenantId, clientId and tokenFilePath on the step.',
+  },
+  ET_KUBERNETES_FILE_MISSING: {
+    reason:
+      'The projected volume is not mounted where the step runs (a container job does not see the agent pod’s files).',
+    remedy: 'Mount the service account token into the container of the job, or set tokenFilePath to where it is.',
+  },
+  ET_KUBERNETES_FILE_UNREADABLE: {
+    reason: 'The agent runs as another user than the one that may read the token.',
+    remedy: 'Set securityContext.fsGroup on the pod to a group of the agent’s user.',
+  },
+  ET_KUBERNETES_FILE_WRONG: {
+    reason: 'The path does not lead to a service account token.',
+    remedy: 'Point AZURE_FEDERATED_TOKEN_FILE or tokenFilePath to the file of the projected volume.',
+  },
+  ET_KUBERNETES_FILE_EMPTY: {
+    reason: 'The kubelet has not written the token yet, or the volume is damaged.',
+    remedy: 'Look at the events of the pod (kubectl describe pod), and start it anew.',
+  },
+  ET_KUBERNETES_TOKEN_EXPIRED: {
+    reason: 'The kubelet no longer renews the token, or the file is a copy.',
+    remedy: 'Point to the projected volume itself, and look at the events of the pod; compare the clocks as well.',
+  },
+  ET_KUBERNETES_TOKEN_AUDIENCE: {
+    reason: 'The file is a service account token for another purpose.',
+    remedy: 'Project a token whose audience is the one that the cloud’s Entra takes.',
+  },
+  ET_IDENTITY_BINDING: {
+    reason: 'The variables of an AKS identity binding do not fit together.',
+    remedy: 'Compare the pod’s AZURE_KUBERNETES_* variables with what the identity binding webhook sets.',
+  },
+
+  // Azure DevOps.
+  ET_DEVOPS_UNAUTHORIZED: {
+    reason:
+      'Azure DevOps did not take the job’s token: the job has ended or was cancelled, or the token is for another project.',
+    remedy:
+      'Run the job again; if it stays, check "Limit job authorization scope" and the organization’s access policies.',
+  },
+  ET_DEVOPS_FORBIDDEN: {
+    reason: 'The identity of the build may not use the connection or the project.',
+    remedy:
+      'Allow this pipeline to use the service connection, and check the permissions of the project’s build service.',
+  },
+  ET_DEVOPS_CONNECTION_REFUSED: {
+    reason:
+      'A connection gives ID tokens only where it exists, is enabled, and an input of a task of the same stage names it.',
+    remedy: 'Check that the connection exists in this project, is not disabled, and that this step names it itself.',
+  },
+  ET_DEVOPS_NO_ENDPOINT: {
+    reason:
+      'The server has no ID token endpoint for this job: Azure DevOps Server has none, and the address may be of another job.',
+    remedy: 'Run the step on Azure DevOps Services; on AKS, set credentialSource to kubernetes.',
+  },
+  ET_DEVOPS_SERVER: {
+    reason: 'Azure DevOps Server has no ID token endpoint.',
+    remedy: 'Run the step on Azure DevOps Services; on AKS, set credentialSource to kubernetes.',
+  },
+  ET_DEVOPS_REFUSED: {
+    reason: 'Azure DevOps understood the request and refused it.',
+    remedy: 'Look up the named exception, and give the activity ID to Azure DevOps support.',
+  },
+  ET_DEVOPS_UNAVAILABLE: {
+    reason: 'Azure DevOps is disturbed or asks for patience.',
+    remedy: 'Look at https://status.dev.azure.com and run the job again.',
+  },
+  ET_DEVOPS_THROTTLED: {
+    reason: 'Azure DevOps asks this organization for patience: it exceeded its rate limit.',
+    remedy: 'Run fewer jobs at the same moment, and ask for all tokens of a job in one step.',
+  },
+  ET_DEVOPS_ANSWER: {
+    reason: 'What answered is not Azure DevOps, or a proxy put an answer of its own in place.',
+    remedy: 'Check the proxy and the address of the organization.',
+  },
+
+  // Entra: the federation does not match.
+  ET_NO_FEDERATED_CREDENTIAL: {
+    aadsts: [70021, 70025],
+    reason:
+      'The application or managed identity has no federated credential that matches this ID token, or it is new and not known everywhere yet.',
+    remedy: 'Create exactly this credential, and wait a minute after that.',
+  },
+  ET_ISSUER_MISMATCH: {
+    aadsts: [700211],
+    reason:
+      'No federated credential of the identity has this issuer: the connection was converted, or moved with its organization.',
+    remedy: 'Create exactly this credential.',
+  },
+  ET_SUBJECT_MISMATCH: {
+    aadsts: [700213],
+    reason: 'No federated credential of the identity has this subject; case counts.',
+    remedy: 'Create exactly this credential.',
+  },
+  ET_AUDIENCE_MISMATCH: {
+    aadsts: [700212],
+    reason: 'The federated credential names another audience; each cloud has its own.',
+    remedy: 'Create exactly this credential.',
+  },
+  ET_ASSERTION_TIME: {
+    aadsts: [700024],
+    reason: 'The ID token was not valid at the moment of the exchange, although it was fresh: a clock is wrong.',
+    remedy: 'Set the clock of the agent’s machine (NTP), and run the job again.',
+  },
+  ET_POLICY: {
+    aadsts: [700223, 700238],
+    reason: 'A policy of the tenant restricts workload identity federation.',
+    remedy: 'Ask an administrator of the tenant to allow this issuer (application management policy).',
+  },
+  ET_ENTRA_TOKEN_AS_ASSERTION: {
+    aadsts: [700222],
+    reason: 'The tenant does not take ID tokens that Entra itself issued.',
+    remedy: 'Check which file or connection the token comes from; a tenant may need the older issuer for a while.',
+  },
+  ET_DOUBLE_HOP: {
+    aadsts: [700231],
+    reason: 'A token that came out of a federation cannot go into another one.',
+    remedy: 'Name the identity whose federated credential trusts the pod directly, or use a service connection.',
+  },
+  ET_ASSERTION_LIFETIME: {
+    aadsts: [70023],
+    reason: 'Entra takes ID tokens that live for 25 hours at most.',
+    remedy: 'Lower the service account token’s expiration (azure.workload.identity/service-account-token-expiration).',
+  },
+  ET_ASSERTION_WRONG: {
+    aadsts: [700021, 700023, 50027, 7000216],
+    reason: 'Entra did not take the ID token for a federated one: it is of another tenant, client or kind.',
+    remedy: 'Check the tenant and client, and where the ID token comes from.',
+  },
+  ET_MULTITENANT_ISSUER: {
+    aadsts: [70052],
+    reason: 'The Entra issuer does not serve multitenant applications.',
+    remedy: 'Keep the connection on the Azure DevOps issuer, or make the application single-tenant.',
+  },
+  ET_CROSS_CLOUD: {
+    aadsts: [900382],
+    reason: 'An ID token of one cloud cannot be exchanged in another.',
+    remedy: 'Use a connection that was made for this cloud.',
+  },
+  ET_ISSUER_UNREACHABLE: {
+    aadsts: [50166, 90061],
+    reason: 'Entra could not fetch the issuer’s signing keys.',
+    remedy: 'Try again; for a cluster of your own, make its OIDC issuer address public.',
+  },
+
+  // Entra: client, tenant, resource.
+  ET_CLIENT_UNKNOWN: {
+    aadsts: [700016],
+    reason: 'The application was deleted, lives in another tenant, or was never given consent in this one.',
+    remedy: 'Compare the client and tenant with the connection; give consent to a multitenant application.',
+  },
+  ET_TENANT_UNKNOWN: {
+    aadsts: [90002, 900023],
+    reason: 'This Entra knows no such tenant.',
+    remedy: 'Check the tenant for a typing error, and the authority for the right cloud.',
+  },
+  ET_RESOURCE_UNKNOWN: {
+    aadsts: [500011],
+    reason:
+      'The resource has a typing error, belongs to another cloud, or its service principal is missing in the tenant.',
+    remedy: 'Check the scope and the cloud; give the API consent in the tenant.',
+  },
+  ET_SCOPE_INVALID: {
+    aadsts: [1002012, 70011],
+    reason: 'Entra does not take the scope as it was sent.',
+    remedy: 'Write one resource a line, as a URI or an application ID.',
+  },
+  ET_ROLE_MISSING: {
+    aadsts: [501051],
+    reason: 'The API asks that the application has a role of it.',
+    remedy: 'Assign an app role of the API to the application.',
+  },
+  ET_CONDITIONAL_ACCESS: {
+    aadsts: [53003],
+    reason: 'A Conditional Access policy for workload identities blocks this identity here.',
+    remedy: 'Compare the agent’s outgoing address with the policy’s locations, or ask for an exclusion.',
+  },
+  ET_CLIENT_SECRET: {
+    aadsts: [7000215, 7000222],
+    reason:
+      'Entra answered about a client secret, which this task never sends: something on the way changed the request.',
+    remedy: 'Check the proxy; if the connection holds a secret, convert it to workload identity federation.',
+  },
+  ET_ENTRA_REFUSED: {
+    reason: 'Entra understood the request and refused it.',
+    remedy: 'Look up the AADSTS number at https://login.microsoftonline.com/error.',
+  },
+  ET_ENTRA_UNAVAILABLE: {
+    reason: 'Entra is disturbed or asks for patience.',
+    remedy: 'Look at https://status.azure.com and run the job again.',
+  },
+  ET_ENTRA_THROTTLED: {
+    reason: 'Entra asks this tenant or client for patience: it exceeded its rate limit.',
+    remedy: 'Run fewer jobs at the same moment, and do not ask for a token again that is still valid.',
+  },
+  ET_ENTRA_ANSWER: {
+    reason: 'What answered is not Entra, or a proxy put an answer of its own in place.',
+    remedy: 'Check the proxy and the authority.',
+  },
+
+  // The network between.
+  ET_NAME_NOT_FOUND: {
+    node: ['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME', 'EAI_FAMILY', 'EAI_MEMORY'],
+    reason: 'The agent’s machine cannot resolve the name.',
+    remedy:
+      'Check the name and the machine’s DNS; where only a proxy reaches the internet, configure the agent with it.',
+  },
+  ET_CONNECTION: {
+    node: [
+      'ECONNREFUSED',
+      'ECONNRESET',
+      'ECONNABORTED',
+      'EPIPE',
+      'ENETUNREACH',
+      'EHOSTUNREACH',
+      'EHOSTDOWN',
+      'ENETDOWN',
+      'EADDRNOTAVAIL',
+      'ERR_STREAM_PREMATURE_CLOSE',
+      'ERR_SOCKET_CLOSED',
+      'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC',
+    ],
+    reason: 'A firewall or proxy stands between, or the service is down.',
+    remedy: 'Allow the agent’s machine to reach the host on its port, or configure the agent with a proxy.',
+  },
+  ET_TIMEOUT: {
+    node: ['ETIMEDOUT', 'ESOCKETTIMEDOUT', 'ERR_TLS_HANDSHAKE_TIMEOUT', 'ERR_SOCKET_CONNECTION_TIMEOUT'],
+    reason: 'A firewall drops the packets silently, or what answers is stuck.',
+    remedy: 'Allow the agent’s machine to reach the host on its port, or configure the agent with a proxy.',
+  },
+  ET_CERTIFICATE: {
+    node: [
+      'UNABLE_TO_GET_ISSUER_CERT',
+      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+      'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      'CERT_HAS_EXPIRED',
+      'CERT_NOT_YET_VALID',
+      'CERT_UNTRUSTED',
+      'CERT_REJECTED',
+      'CERT_REVOKED',
+      'CERT_SIGNATURE_FAILURE',
+      'CERT_CHAIN_TOO_LONG',
+      'INVALID_CA',
+      'INVALID_PURPOSE',
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+      'HOSTNAME_MISMATCH',
+    ],
+    reason: 'A proxy that inspects TLS, or a private authority that the agent does not know, signed the certificate.',
+    remedy:
+      'Give the agent the authority’s certificate (config --sslcacert, or NODE_EXTRA_CA_CERTS in its environment).',
+  },
+  ET_TLS: {
+    reason:
+      'The two sides could not agree on TLS: a client certificate may be required, or what answers speaks no TLS.',
+    remedy: 'Check the proxy’s address and port, and the agent’s client certificate.',
+  },
+  ET_PROXY: {
+    reason: 'The proxy did not open a tunnel to the host.',
+    remedy:
+      'Allow the host in the proxy, and check the proxy’s address, user and password in the agent’s configuration.',
+  },
+  ET_CERTIFICATE_FILE: {
+    reason: 'The agent is configured with a certificate, key or authority that cannot be used.',
+    remedy: 'Configure the agent anew (config --sslcacert, --sslclientcert, --sslclientcertkey).',
+  },
+  ET_PROXY_SETTING: {
+    reason: 'The proxy’s address cannot be used.',
+    remedy: 'Write it as http://host:port or https://host:port.',
+  },
+
+  // This machine, and the rest.
+  ET_TOKEN_FILE: {
+    reason: 'The agent’s temporary folder is full, read-only or gone.',
+    remedy: 'Check the disk and the permissions of Agent.TempDirectory.',
+  },
+  ET_REFRESHER: {
+    reason: 'The machine refused to start one more Node process, or was too busy.',
+    remedy: 'Run the job again, or set keepTokenFileFresh to false where ten minutes are enough.',
+  },
+  ET_UNEXPECTED: {
+    reason: 'This is most likely a fault of the task.',
+    remedy: 'Run the job with System.Debug, and report it with the code above.',
+  },
+});
+
+export type Code = keyof typeof catalogue;
+
+/** All codes, in the order of the documentation. */
+export const codes = Object.keys(catalogue).filter(isCode);
+
+function isCode(text: string): text is Code {
+  return Object.hasOwn(catalogue, text);
+}
+
+/** The code for one of Entra's AADSTS numbers; ET_ENTRA_REFUSED for one that the table does not have. */
+export function codeOfAadsts(number: number): Code {
+  return codes.find((code) => catalogueEntry(code).aadsts?.includes(number)) ?? 'ET_ENTRA_REFUSED';
+}
+
+/** The code for an error code of Node; ET_TLS for OpenSSL's, ET_CONNECTION for one that the table does not have. */
+export function codeOfNodeError(nodeCode: string | undefined): Code {
+  if (nodeCode === undefined) {
+    return 'ET_CONNECTION';
+  }
+  const known = codes.find((code) => catalogueEntry(code).node?.includes(nodeCode));
+  return known ?? (/^(ERR_SSL|ERR_TLS|EPROTO)/.test(nodeCode) ? 'ET_TLS' : 'ET_CONNECTION');
+}
+
+/** Whether a later try may succeed: the name, the connection or the time failed, and not the trust. */
+export function isTransientNodeError(nodeCode: string): boolean {
+  return (['ET_NAME_NOT_FOUND', 'ET_CONNECTION', 'ET_TIMEOUT'] as const).some((code) =>
+    catalogueEntry(code).node?.includes(nodeCode),
+  );
+}
+
+function catalogueEntry(code: Code): Entry {
+  return catalogue[code];
+}

@@ -1,0 +1,129 @@
+import { EntraRefusal, Failure } from './failure.ts';
+import type { IdToken } from './id-token.ts';
+import type { Request } from './request.ts';
+import type { ScopeLine } from './scopes.ts';
+import type { OpenSource } from './source.ts';
+import { duration, instant, printable } from './text.ts';
+
+/** Codes that mean: no federated credential of the identity fits the ID token. */
+const mismatches: ReadonlySet<string> = new Set([
+  'ET_NO_FEDERATED_CREDENTIAL',
+  'ET_ISSUER_MISMATCH',
+  'ET_SUBJECT_MISMATCH',
+  'ET_AUDIENCE_MISMATCH',
+]);
+
+/** A clock that is this far off can make a fresh ID token invalid. */
+const NAMED_SKEW_MS = 2 * 60_000;
+
+/** Adds to a failed exchange what only the whole step knows: its line, client, tenant, and the credential that is missing. */
+export function explain(failure: Failure, line: ScopeLine, request: Request, source: OpenSource): Failure {
+  const what = line.name === undefined ? line.asked : `${line.name} = ${line.asked}`;
+  const who = `client ${request.clientId} in tenant ${request.tenantId} at ${request.authority}`;
+  const happened = `scopes, line ${line.line} (${printable(what, 200)}): ${failure.happened} It was asked as ${who}.`;
+  if (mismatches.has(failure.code)) {
+    return new Failure(
+      failure.code,
+      `${happened} ${missingCredential(source.first)}${stored(request, source.first)}`,
+      creation(request, source.first),
+    );
+  }
+  if (failure.code === 'ET_ASSERTION_TIME') {
+    return new Failure(failure.code, `${happened} ${times(source.first, failure)}`, failure.advice);
+  }
+  return new Failure(failure.code, happened, failure.advice);
+}
+
+function missingCredential(idToken: IdToken): string {
+  return (
+    `The federated credential would have to be: issuer '${printable(idToken.issuer)}', ` +
+    `subject '${printable(idToken.subject)}', audience '${audience(idToken)}'.`
+  );
+}
+
+function audience(idToken: IdToken): string {
+  return idToken.audiences.map((name) => printable(name, 200)).join(', ');
+}
+
+/** What the connection stores of its credential, where that is not what the ID token has; it tells what was renamed. */
+function stored(request: Request, idToken: IdToken): string {
+  if (!('connection' in request.source)) {
+    return '';
+  }
+  const { storedIssuer, storedSubject } = request.source.connection;
+  return [compare('issuer', storedIssuer, idToken.issuer), compare('subject', storedSubject, idToken.subject)].join('');
+}
+
+function compare(what: string, storedText: string | undefined, actual: string): string {
+  if (storedText === undefined || storedText === actual) {
+    return '';
+  }
+  return ` The connection stores the ${what} '${printable(storedText)}'; ${difference(storedText, actual)}.`;
+}
+
+/** In words, how two issuers or subjects differ. */
+export function difference(storedText: string, actual: string): string {
+  if (storedText.toLowerCase() === actual.toLowerCase()) {
+    return 'the two differ in upper and lower case alone';
+  }
+  if (storedText.replace(/\/+$/, '') === actual.replace(/\/+$/, '')) {
+    return 'the two differ in a slash at the end alone';
+  }
+  if (isOldIssuer(storedText) !== isOldIssuer(actual) && /^https:/.test(actual)) {
+    return isOldIssuer(storedText)
+      ? 'that is the old issuer, the connection was converted to Entra’s'
+      : 'the ID token comes from the old issuer, the conversion of the connection was not finished or was undone';
+  }
+  if (/^sc:\/\//.test(storedText) && /^sc:\/\//.test(actual)) {
+    return 'the organization, the project or the connection was renamed';
+  }
+  if (/^sc:\/\//.test(storedText) !== /^sc:\/\//.test(actual)) {
+    return 'one has the form of the old issuer and the other that of Entra’s';
+  }
+  return 'the two differ';
+}
+
+/** The issuers that Azure DevOps used before Entra's own. */
+export function isOldIssuer(issuer: string): boolean {
+  return /^https:\/\/(?:vstoken\.dev\.azure\.com|app\.vstoken\.visualstudio\.com)(?:\/|$)/i.test(issuer);
+}
+
+/** The command that creates the credential; for an application, or for a managed identity where the connection says so. */
+function creation(request: Request, idToken: IdToken): string {
+  const [issuer, subject] = [printable(idToken.issuer), printable(idToken.subject)].map(shellQuoted);
+  const audiences = shellQuoted(audience(idToken));
+  const parameters = shellQuoted(
+    JSON.stringify({
+      name: 'azure-pipelines',
+      issuer: printable(idToken.issuer),
+      subject: printable(idToken.subject),
+      audiences: [audience(idToken)],
+    }),
+  );
+  const forIdentity =
+    'az identity federated-credential create --name azure-pipelines --identity-name <name> --resource-group <group> ' +
+    `--issuer ${issuer} --subject ${subject} --audiences ${audiences}`;
+  const forApplication = `az ad app federated-credential create --id ${request.clientId} --parameters ${parameters}`;
+  const hint = ' Copy it as it stands; case and every slash count.';
+  if ('connection' in request.source && request.source.connection.isManagedIdentity) {
+    return `Create it with: ${forIdentity}.${hint}`;
+  }
+  return `Create it with: ${forApplication} (for a managed identity: ${forIdentity}).${hint}`;
+}
+
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function times(idToken: IdToken, failure: Failure): string {
+  const skewMs = failure instanceof EntraRefusal ? failure.skewMs : undefined;
+  const valid =
+    idToken.issuedAt === undefined
+      ? `The ID token is valid until ${instant(idToken.expiresAt)}.`
+      : `The ID token is valid from ${instant(idToken.issuedAt)} until ${instant(idToken.expiresAt)}.`;
+  if (skewMs === undefined || Math.abs(skewMs) < NAMED_SKEW_MS) {
+    return valid;
+  }
+  const direction = skewMs > 0 ? 'behind' : 'ahead of';
+  return `${valid} The clock of this machine is ${duration(Math.abs(skewMs))} ${direction} Entra's.`;
+}

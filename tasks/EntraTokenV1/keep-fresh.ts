@@ -1,0 +1,197 @@
+/**
+ * The background process: keeps the ID token in a step's file fresh until the job ends. It gets its orders over its
+ * standard input, prints nothing (it could not mask what it prints), and holds no stream of the step.
+ */
+import { closeSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { requestIdToken } from './azure-devops.ts';
+import type { Code } from './catalogue.ts';
+import { Failure } from './failure.ts';
+import { isRecord } from './id-token.ts';
+import type { Network } from './network.ts';
+import { agentSecureContext, ConnectionPool } from './pool.ts';
+import { isRunning, type ProcessMark } from './processes.ts';
+import type { NetworkOrders, RefresherOrders } from './refresher.ts';
+import { nextRenewal, nextTry } from './renewal.ts';
+import { TRY_MS } from './retry.ts';
+import { Secret } from './secret.ts';
+import { removeTokenFile, writeTokenFile, writeWhole } from './token-file.ts';
+import { STATUS_FILE } from './token-folder.ts';
+import { createWire } from './wire.ts';
+
+/** How often the folder and the job's processes are looked at. Milliseconds. */
+const LOOK_MS = 500;
+
+/** In this time after the step a process that only wrapped it has ended too; the agent has not. Milliseconds. */
+const WRAPPER_MS = 150;
+
+/** A refusal may be a hiccup once; said this often in a row it is for good. */
+const REFUSALS = 3;
+
+const refusals: ReadonlySet<Code> = new Set<Code>([
+  'ET_DEVOPS_UNAUTHORIZED',
+  'ET_DEVOPS_FORBIDDEN',
+  'ET_DEVOPS_CONNECTION_REFUSED',
+  'ET_DEVOPS_REFUSED',
+  'ET_DEVOPS_NO_ENDPOINT',
+]);
+
+function main(): void {
+  const orders = readOrders();
+  // Says that the orders arrived whole, and lets go of the last stream that is shared with the step.
+  writeSync(1, '.');
+  closeSync(1);
+  watchJob(orders);
+  keepFresh(orders);
+}
+
+/** Renews the token for as long as the process lives. */
+function keepFresh(orders: RefresherOrders): void {
+  const jobToken = Secret.maskedByAgent(orders.jobToken);
+  const network = networkOf(orders.network);
+  const secureContext = agentSecureContext(network);
+  let pool = newPool();
+  let current = { expiresAt: orders.expiresAt, lifeMs: orders.lifeMs };
+  let renewed = 0;
+  let failures = 0;
+  let refused = 0;
+
+  function newPool(): ConnectionPool {
+    return new ConnectionPool({ network, secureContext, skipCertificateValidation: network.skipCertificateValidation });
+  }
+
+  const send = createWire({
+    pool: () => pool,
+    now: Date.now,
+    sleep: () => Promise.resolve(),
+    random: Math.random,
+    log: () => {},
+    // Tries follow each other here, not in the wire: they go on for as long as the job lives.
+    allTriesMs: 0,
+    tryMs: () => Math.max(1000, Math.min(TRY_MS, current.lifeMs / 8)),
+  });
+
+  async function renew(): Promise<void> {
+    try {
+      const { address, serviceConnectionId } = orders;
+      const { idToken, skewMs } = await requestIdToken({ address, jobToken, serviceConnectionId }, send, () => {});
+      const expiresAt = idToken.expiresAt - (skewMs ?? 0);
+      writeTokenFile(orders.folder, idToken.token);
+      current = { expiresAt, lifeMs: expiresAt - Date.now() };
+      renewed++;
+      failures = 0;
+      refused = 0;
+      writeStatus(undefined);
+      later(nextRenewal(current.lifeMs));
+    } catch (error) {
+      const code = error instanceof Failure ? error.code : 'ET_UNEXPECTED';
+      failures++;
+      refused = refusals.has(code) ? refused + 1 : 0;
+      writeStatus(code);
+      if (refused === REFUSALS) {
+        process.exit(0);
+      }
+      // A connection that failed is not used again.
+      pool.destroy();
+      pool = newPool();
+      later(nextTry(failures, current.expiresAt - Date.now(), current.lifeMs, Math.random()));
+    }
+  }
+
+  function later(milliseconds: number): void {
+    setTimeout(() => void renew(), milliseconds);
+    // No reader may find an expired token: in an outage that outlasts it, the file is gone until the next one comes.
+    clearTimeout(expiry);
+    expiry = setTimeout(
+      () => removeTokenFile(orders.folder),
+      Math.max(0, Math.min(current.expiresAt - Date.now(), 2 ** 31 - 1)),
+    );
+  }
+
+  function writeStatus(failing: Code | undefined): void {
+    const status = { pid: process.pid, renewed, failing };
+    try {
+      writeWhole(orders.folder, STATUS_FILE, JSON.stringify(status));
+    } catch {
+      // The folder is gone or full: the first ends the process at the next look, the second shows in the token file.
+    }
+  }
+
+  let expiry: NodeJS.Timeout | undefined;
+  writeStatus(undefined);
+  later(nextRenewal(current.lifeMs));
+}
+
+/**
+ * Ends the process with its folder, and with the agent. The agent is the nearest process above the step that outlives
+ * the step: in a container nothing does, and there the end of the container ends this process too.
+ */
+function watchJob(orders: RefresherOrders): void {
+  let stepEndedAt: number | undefined;
+  let agent: ProcessMark | undefined;
+  const look = (): void => {
+    if (!isThere(orders.folder)) {
+      process.exit(0);
+    }
+    if (agent !== undefined) {
+      if (!isRunning(agent)) {
+        process.exit(0);
+      }
+      setTimeout(look, LOOK_MS);
+      return;
+    }
+    if (stepEndedAt === undefined) {
+      const [parent] = orders.ancestors;
+      if (orders.step !== undefined && isRunning(orders.step)) {
+        // Whatever wraps the step outlives it; if it is gone first, it was killed, and the job is over.
+        if (parent !== undefined && !isRunning(parent)) {
+          process.exit(0);
+        }
+      } else {
+        stepEndedAt = Date.now();
+      }
+    } else if (Date.now() - stepEndedAt >= WRAPPER_MS) {
+      agent = orders.ancestors.find(isRunning);
+      setTimeout(look, agent === undefined ? LOOK_MS : 0);
+      return;
+    }
+    setTimeout(look, 50);
+  };
+  look();
+}
+
+function isThere(folder: string): boolean {
+  try {
+    return statSync(folder).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function networkOf({ proxy, clientCertificate: client, ...plain }: NetworkOrders): Network {
+  const secret = (value: string | undefined): Secret | undefined =>
+    value === undefined ? undefined : Secret.maskedByAgent(value);
+  return {
+    ...plain,
+    proxy: proxy && { url: proxy.url, username: proxy.username, password: secret(proxy.password) },
+    clientCertificate: client && {
+      certificate: client.certificate,
+      key: Secret.maskedByAgent(client.key),
+      passphrase: secret(client.passphrase),
+    },
+  };
+}
+
+/** The step writes its orders whole and closes the pipe; anything else means that it was killed. */
+function readOrders(): RefresherOrders {
+  const orders: unknown = JSON.parse(readFileSync(0, 'utf8'));
+  closeSync(0);
+  if (!isRecord(orders) || typeof orders['folder'] !== 'string') {
+    throw new TypeError('no orders');
+  }
+  // Written by this very version of the task, in refresher.ts.
+  return orders as unknown as RefresherOrders;
+}
+
+process.on('uncaughtException', () => process.exit(1));
+process.on('SIGTERM', () => process.exit(0));
+main();

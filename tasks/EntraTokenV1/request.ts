@@ -1,0 +1,382 @@
+import type { Agent } from './agent.ts';
+import { readAuthority } from './authority.ts';
+import { type Cloud, cloudOfAuthority, publicCloud } from './clouds.ts';
+import { type ConnectionKind, isIdentifier, readConnection, type ServiceConnection } from './connection.ts';
+import { Failure } from './failure.ts';
+import { isRecord } from './id-token.ts';
+import { type BindingVariables, bindingVariables } from './identity-binding.ts';
+import { type Job, readJob } from './job.ts';
+import { readScopes, type ScopeLine } from './scopes.ts';
+import { printable } from './text.ts';
+import { isExportedTokenFile } from './token-folder.ts';
+
+export const credentialSources = ['azureRM', 'azureDevOps', 'pipeline', 'kubernetes'] as const;
+export type CredentialSource = (typeof credentialSources)[number];
+
+export const exportKinds = ['tokenFile', 'workloadIdentity', 'azurePipelines', 'terraform', 'azcopy'] as const;
+export type ExportKind = (typeof exportKinds)[number];
+
+/** Where ID tokens come from. */
+export type Source =
+  | { readonly kind: ConnectionKind; readonly connection: ServiceConnection; readonly fallback: TokenFile | undefined }
+  | { readonly kind: 'pipeline'; readonly fallback: TokenFile | undefined }
+  | { readonly kind: 'kubernetes'; readonly file: TokenFile };
+
+/** The pod's service account token, and the proxy that takes it on AKS with an identity binding. */
+export interface TokenFile {
+  readonly path: string;
+  readonly binding: BindingVariables;
+}
+
+/** What the step is asked to do, checked, with nothing left to look up in inputs or the environment. */
+export interface Request {
+  readonly source: Source;
+  readonly clientId: string;
+  readonly tenantId: string;
+  readonly cloud: Cloud;
+  /** Origin of Entra. */
+  readonly authority: string;
+  readonly scopes: readonly ScopeLine[];
+  /** A claims challenge, as JSON. */
+  readonly claims: string | undefined;
+  readonly enableCae: boolean;
+  readonly exports: ReadonlySet<ExportKind>;
+  readonly keepTokenFileFresh: boolean;
+  readonly exportIdToken: boolean;
+  readonly job: Job;
+}
+
+/** The inputs as the agent hands them over: trimmed, and each listed in task.json. */
+interface Inputs {
+  readonly credentialSource: CredentialSource;
+  readonly connectedServiceNameARM: string;
+  readonly azureDevOpsServiceConnection: string;
+  readonly scopes: string;
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly kubernetesFallback: boolean;
+  readonly exportEnvironment: ReadonlySet<ExportKind>;
+  readonly keepTokenFileFresh: boolean;
+  readonly exportIdToken: boolean;
+  readonly tokenFilePath: string;
+  readonly additionallyAllowedTenants: readonly string[];
+  readonly claims: string | undefined;
+  readonly enableCae: boolean;
+  readonly authorityHost: string | undefined;
+}
+
+/** Every input that the task reads; task.json has exactly these. */
+export const inputNames = [
+  'credentialSource',
+  'connectedServiceNameARM',
+  'azureDevOpsServiceConnection',
+  'scopes',
+  'tenantId',
+  'clientId',
+  'kubernetesFallback',
+  'exportEnvironment',
+  'keepTokenFileFresh',
+  'exportIdToken',
+  'tokenFilePath',
+  'additionallyAllowedTenants',
+  'claims',
+  'enableCae',
+  'authorityHost',
+] as const;
+type InputName = (typeof inputNames)[number];
+
+/**
+ * Reads and checks all that the step was given, before the first request. Throws one Failure that names every fault of
+ * the inputs; a connection that cannot be used has a Failure of its own.
+ */
+export function readRequest(agent: Agent): Request {
+  const faults: string[] = [];
+  const inputs = readInputs(agent, faults);
+  throwFaults(faults);
+  const identity = readIdentity(inputs, agent, faults);
+  throwFaults(faults);
+  checkTenant(identity, inputs);
+  const scopes = readScopes(inputs.scopes || defaultScope(identity), identity.cloud, faults);
+  throwFaults(faults);
+  return {
+    source: identity.source,
+    clientId: identity.clientId,
+    tenantId: identity.tenantId,
+    cloud: identity.cloud,
+    authority: identity.authority,
+    scopes,
+    claims: inputs.claims,
+    enableCae: inputs.enableCae,
+    exports: inputs.exportEnvironment,
+    keepTokenFileFresh: inputs.keepTokenFileFresh,
+    exportIdToken: inputs.exportIdToken,
+    job: readJob(agent),
+  };
+}
+
+function throwFaults(faults: readonly string[]): void {
+  if (faults.length > 0) {
+    const list = faults.length === 1 ? faults[0] : faults.map((fault, index) => `(${index + 1}) ${fault}`).join(' ');
+    throw new Failure('ET_INPUT', list ?? '');
+  }
+}
+
+function readInputs(agent: Agent, faults: string[]): Inputs {
+  const text = (name: InputName): string => {
+    const value = agent.input(name);
+    const macro = /\$\([^)\s][^)]*\)|\$\{\{|\$\[/.exec(value)?.[0];
+    if (macro !== undefined) {
+      faults.push(`${name} holds ${printable(macro, 80)}, which was not expanded: the job has no such variable.`);
+      return '';
+    }
+    return value;
+  };
+  const flag = (name: InputName, byDefault: boolean): boolean => {
+    const value = text(name).toLowerCase();
+    if (!['', 'true', 'false'].includes(value)) {
+      faults.push(`${name} is '${printable(value, 40)}', but can only be true or false.`);
+    }
+    return value === '' ? byDefault : value === 'true';
+  };
+  return {
+    credentialSource: readSource(text('credentialSource'), faults),
+    connectedServiceNameARM: text('connectedServiceNameARM'),
+    azureDevOpsServiceConnection: text('azureDevOpsServiceConnection'),
+    scopes: text('scopes'),
+    tenantId: readIdentifier(text('tenantId'), 'tenantId', faults),
+    clientId: readIdentifier(text('clientId'), 'clientId', faults),
+    kubernetesFallback: flag('kubernetesFallback', true),
+    exportEnvironment: readExports(text('exportEnvironment'), faults),
+    keepTokenFileFresh: flag('keepTokenFileFresh', true),
+    exportIdToken: flag('exportIdToken', false),
+    tokenFilePath: text('tokenFilePath'),
+    additionallyAllowedTenants: list(text('additionallyAllowedTenants')),
+    claims: readClaims(text('claims'), faults),
+    enableCae: flag('enableCae', false),
+    authorityHost: text('authorityHost') || undefined,
+  };
+}
+
+function readSource(text: string, faults: string[]): CredentialSource {
+  const source = credentialSources.find((candidate) => candidate.toLowerCase() === (text || 'azureRM').toLowerCase());
+  if (source === undefined) {
+    faults.push(`credentialSource is '${printable(text, 40)}', but can only be ${credentialSources.join(', ')}.`);
+  }
+  return source ?? 'azureRM';
+}
+
+function readIdentifier(text: string, name: InputName, faults: string[]): string {
+  if (text !== '' && !isIdentifier(text)) {
+    faults.push(`${name} is '${printable(text, 80)}', which is neither an ID nor a domain name.`);
+  }
+  return text;
+}
+
+function readExports(text: string, faults: string[]): ReadonlySet<ExportKind> {
+  const kinds = new Set<ExportKind>();
+  for (const word of list(text)) {
+    const kind = exportKinds.find((candidate) => candidate.toLowerCase() === word.toLowerCase());
+    if (kind === undefined) {
+      faults.push(`exportEnvironment names '${printable(word, 40)}', but can only have ${exportKinds.join(', ')}.`);
+    } else {
+      kinds.add(kind);
+    }
+  }
+  return kinds;
+}
+
+function list(text: string): string[] {
+  return text.split(/[\s,;]+/).filter((word) => word !== '');
+}
+
+/** A challenge comes as JSON, or as the Base64 of it that a `WWW-Authenticate` header carries. */
+function readClaims(text: string, faults: string[]): string | undefined {
+  if (text === '') {
+    return undefined;
+  }
+  const json = text.startsWith('{') ? text : Buffer.from(text, 'base64').toString('utf8');
+  try {
+    if (isRecord(JSON.parse(json))) {
+      return json;
+    }
+  } catch {
+    // Told below, together with JSON that is no object.
+  }
+  faults.push('claims is neither a JSON object nor the Base64 of one.');
+  return undefined;
+}
+
+interface Identity {
+  readonly source: Source;
+  readonly clientId: string;
+  readonly tenantId: string;
+  /** The tenant that the identity itself names; undefined where only the step names one. */
+  readonly ownTenantId: string | undefined;
+  readonly cloud: Cloud;
+  readonly authority: string;
+}
+
+function readIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
+  checkFit(inputs, faults);
+  switch (inputs.credentialSource) {
+    case 'azureRM':
+      return connectionIdentity('azureRM', 'connectedServiceNameARM', inputs, agent, faults);
+    case 'azureDevOps':
+      return connectionIdentity('azureDevOps', 'azureDevOpsServiceConnection', inputs, agent, faults);
+    case 'pipeline':
+      return pipelineIdentity(inputs, agent, faults);
+    case 'kubernetes':
+      return kubernetesIdentity(inputs, agent, faults);
+  }
+}
+
+/** Names every input that belongs to another source than the chosen one. */
+function checkFit(inputs: Inputs, faults: string[]): void {
+  const { credentialSource: source } = inputs;
+  const onlyFor = (name: InputName, isSet: boolean, sources: readonly CredentialSource[]): void => {
+    if (isSet && !sources.includes(source)) {
+      faults.push(`${name} does not fit credentialSource ${source}; it is for ${sources.join(' and ')}.`);
+    }
+  };
+  onlyFor('connectedServiceNameARM', inputs.connectedServiceNameARM !== '', ['azureRM']);
+  onlyFor('azureDevOpsServiceConnection', inputs.azureDevOpsServiceConnection !== '', ['azureDevOps']);
+  if (inputs.exportEnvironment.has('azurePipelines') && (source === 'pipeline' || source === 'kubernetes')) {
+    faults.push(
+      `exportEnvironment azurePipelines needs a service connection, which credentialSource ${source} has not.`,
+    );
+  }
+  if (inputs.tokenFilePath !== '' && source !== 'kubernetes' && !inputs.kubernetesFallback) {
+    faults.push(`tokenFilePath does not fit credentialSource ${source} while kubernetesFallback is false.`);
+  }
+}
+
+function connectionIdentity(
+  kind: ConnectionKind,
+  name: 'connectedServiceNameARM' | 'azureDevOpsServiceConnection',
+  inputs: Inputs,
+  agent: Agent,
+  faults: string[],
+): Identity {
+  const id = inputs[name];
+  if (id === '') {
+    const alias = kind === 'azureRM' ? 'azureSubscription' : name;
+    faults.push(`${alias} is missing; credentialSource ${kind} needs the service connection.`);
+  }
+  throwFaults(faults);
+  const connection = readConnection(kind, id, agent.endpoint(id));
+  if (inputs.clientId !== '' && inputs.clientId.toLowerCase() !== connection.clientId.toLowerCase()) {
+    faults.push(
+      `clientId is ${inputs.clientId}, but the service connection is the identity ${connection.clientId}; ` +
+        'beside a connection, clientId may only repeat it.',
+    );
+  }
+  const { cloud, authority } = withAuthorityHost(inputs, connection);
+  return {
+    source: { kind, connection, fallback: readFallback(inputs, agent) },
+    clientId: connection.clientId,
+    tenantId: inputs.tenantId || connection.tenantId,
+    ownTenantId: connection.tenantId,
+    cloud,
+    authority,
+  };
+}
+
+function pipelineIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
+  for (const name of ['tenantId', 'clientId'] as const) {
+    if (inputs[name] === '') {
+      faults.push(`${name} is missing; credentialSource pipeline has no connection that could name it.`);
+    }
+  }
+  throwFaults(faults);
+  return {
+    source: { kind: 'pipeline', fallback: readFallback(inputs, agent) },
+    clientId: inputs.clientId,
+    tenantId: inputs.tenantId,
+    ownTenantId: undefined,
+    ...withAuthorityHost(inputs, { cloud: publicCloud, authority: publicCloud.authority }),
+  };
+}
+
+/** As WorkloadIdentityCredential of the Azure SDKs: the step's own inputs, else the variables that AKS sets on the pod. */
+function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
+  const clientId = inputs.clientId || agent.environment('AZURE_CLIENT_ID')?.trim() || '';
+  const tenantId = inputs.tenantId || agent.environment('AZURE_TENANT_ID')?.trim() || '';
+  const path = tokenFilePath(inputs, agent) ?? '';
+  throwFaults(faults);
+  const missing = Object.entries({
+    AZURE_CLIENT_ID: clientId,
+    AZURE_TENANT_ID: tenantId,
+    AZURE_FEDERATED_TOKEN_FILE: path,
+  }).flatMap(([name, value]) => (value === '' ? [name] : []));
+  if (missing.length > 0) {
+    const inputsToo = {
+      AZURE_CLIENT_ID: 'clientId',
+      AZURE_TENANT_ID: 'tenantId',
+      AZURE_FEDERATED_TOKEN_FILE: 'tokenFilePath',
+    };
+    const named = Object.entries(inputsToo).flatMap(([name, input]) =>
+      missing.includes(name) ? [`${name} (input ${input})`] : [],
+    );
+    throw new Failure('ET_KUBERNETES_VARIABLES', `The environment of the step has no ${named.join(', no ')}.`);
+  }
+  for (const [name, value] of Object.entries({ AZURE_CLIENT_ID: clientId, AZURE_TENANT_ID: tenantId })) {
+    if (!isIdentifier(value)) {
+      faults.push(`${name} is '${printable(value, 80)}', which is neither an ID nor a domain name.`);
+    }
+  }
+  throwFaults(faults);
+  const host = agent.environment('AZURE_AUTHORITY_HOST')?.trim();
+  const authority = host ? readAuthority(host, 'AZURE_AUTHORITY_HOST') : publicCloud.authority;
+  return {
+    source: { kind: 'kubernetes', file: { path, binding: bindingVariables(agent) } },
+    clientId,
+    tenantId,
+    ownTenantId: undefined,
+    ...withAuthorityHost(inputs, { cloud: cloudOfAuthority(new URL(authority)) ?? publicCloud, authority }),
+  };
+}
+
+/** The input wins over where the identity comes from; a host that is in no list keeps the cloud of the identity. */
+function withAuthorityHost(
+  inputs: Inputs,
+  own: { readonly cloud: Cloud; readonly authority: string },
+): { cloud: Cloud; authority: string } {
+  if (inputs.authorityHost === undefined) {
+    return { cloud: own.cloud, authority: own.authority };
+  }
+  const authority = readAuthority(inputs.authorityHost, 'authorityHost');
+  return { cloud: cloudOfAuthority(new URL(authority)) ?? own.cloud, authority };
+}
+
+function readFallback(inputs: Inputs, agent: Agent): TokenFile | undefined {
+  const path = inputs.kubernetesFallback ? tokenFilePath(inputs, agent) : undefined;
+  return path === undefined ? undefined : { path, binding: bindingVariables(agent) };
+}
+
+/**
+ * An earlier step that exported a token file has overwritten the pod's variable for the rest of the job; such a file
+ * holds a token of Azure DevOps, and is not taken for the pod's.
+ */
+function tokenFilePath(inputs: Inputs, agent: Agent): string | undefined {
+  if (inputs.tokenFilePath !== '') {
+    return inputs.tokenFilePath;
+  }
+  const path = agent.environment('AZURE_FEDERATED_TOKEN_FILE')?.trim();
+  return path && !isExportedTokenFile(path) ? path : undefined;
+}
+
+function checkTenant({ tenantId, ownTenantId }: Identity, { additionallyAllowedTenants: allowed }: Inputs): void {
+  const isAllowed = (tenant: string): boolean => tenant === '*' || tenant.toLowerCase() === tenantId.toLowerCase();
+  if (ownTenantId === undefined || ownTenantId.toLowerCase() === tenantId.toLowerCase() || allowed.some(isAllowed)) {
+    return;
+  }
+  throw new Failure(
+    'ET_TENANT_NOT_ALLOWED',
+    `tenantId is ${tenantId}, but the service connection belongs to the tenant ${ownTenantId}.`,
+    `Write additionallyAllowedTenants: ${tenantId} (or *) on the step, or leave tenantId out.`,
+  );
+}
+
+function defaultScope({ source }: Identity): string {
+  return source.kind === 'azureDevOps' ? 'azureDevOps' : 'arm';
+}

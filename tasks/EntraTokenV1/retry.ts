@@ -1,0 +1,34 @@
+/** One try may take this long, from the connection to the last byte of the answer. Milliseconds. */
+export const TRY_MS = 10_000;
+
+/** All tries of one request, and the waits between them, end within this time. Milliseconds. */
+export const ALL_TRIES_MS = 60_000;
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 15_000;
+
+/** Answers that a later try may turn into success; every other status is final. */
+export function isTransientStatus(status: number): boolean {
+  return status === 408 || status === 429 || (status >= 500 && status <= 599);
+}
+
+/**
+ * How long to wait after the `tries`-th try failed, in milliseconds. Full jitter: anything between nothing and a bound
+ * that doubles, so that jobs which failed together do not come back together. A wait that the server asks for is kept,
+ * and the jitter comes on top of it.
+ * @param random a number from 0 up to 1
+ */
+export function delayAfter(tries: number, retryAfterMs: number | undefined, random: number): number {
+  const bound = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(tries - 1, 16));
+  return Math.ceil((retryAfterMs ?? 0) + bound * random);
+}
+
+/** Reads `Retry-After` in both its forms, seconds and an HTTP date; undefined for anything else. Milliseconds from `now`. */
+export function readRetryAfter(header: string | undefined, now: number): number | undefined {
+  const text = header?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) {
+    return Number(text) * 1000;
+  }
+  const date = /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}

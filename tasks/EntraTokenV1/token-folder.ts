@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** The task variable by which the step tells its post-job stage of the folder. */
+export const FOLDER_VARIABLE = 'EntraTokenFolder';
+
+/** What the background process leaves in the folder for the post-job stage. */
+export const STATUS_FILE = 'status.json';
+
+/** The one file of the folder that later steps are told of. */
+export const TOKEN_FILE = 'id-token';
+
+const FOLDER = /^entra-token-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** Where a step keeps its token file: a name that nobody can foresee, below the agent's temporary folder. */
+export function newTokenFolder(temporaryFolder: string): string {
+  return join(temporaryFolder, `entra-token-${randomUUID()}`);
+}
+
+/** True for a path that only `newTokenFolder` makes: the clean-up removes nothing else. */
+export function isTokenFolder(path: string): boolean {
+  return FOLDER.test(basename(path));
+}
+
+/** The token file in a step's folder. */
+export function tokenFileIn(folder: string): string {
+  return join(folder, TOKEN_FILE);
+}
+
+/** True for a token file that a step of this task wrote, as against one of Kubernetes. */
+export function isExportedTokenFile(path: string): boolean {
+  return basename(path) === TOKEN_FILE && isTokenFolder(dirname(path));
+}
+
+/** Removes the folder with all that is in it; does nothing where it is gone, and nothing to any other path. */
+export function removeTokenFolder(folder: string): void {
+  if (isTokenFolder(folder)) {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  }
+}

@@ -1,0 +1,117 @@
+import { delimiter } from 'node:path';
+import type { Variable, Variables } from './variables.ts';
+
+/** A service connection as the job holds it. */
+export interface Endpoint {
+  /** What its environment variables end in: the connection's ID, or `SYSTEMVSSCONNECTION`. */
+  key: string;
+  name: string;
+  system: boolean;
+  url: string;
+  scheme: string;
+  parameters: Record<string, string>;
+  data: Record<string, string>;
+}
+
+export type Environment = Record<string, string>;
+
+/** The name that a variable, an input or a parameter has in the environment (agent: VarUtil.cs). */
+export function environmentName(name: string, preserveCase = false): string {
+  const plain = name.replaceAll('.', '_').replaceAll(' ', '_');
+  return preserveCase ? plain : plain.toUpperCase();
+}
+
+/** What the process of a task gets, beside what every step has. */
+export interface TaskEnvironment {
+  inputs: ReadonlyMap<string, string>;
+  endpoints: readonly Endpoint[];
+  taskVariables: Variables;
+}
+
+/** What every step has. */
+export interface StepEnvironment {
+  /** The agent's own environment, which every process inherits. */
+  worker: Environment;
+  /** The step's `env`, expanded. */
+  env: Environment;
+  variables: Variables;
+  prependedPath: readonly string[];
+}
+
+/**
+ * The environment of a task that runs on Node. Later entries win over earlier ones of the same name, so that a pipeline
+ * variable beats the step's own `env` (agent: Handler.cs, NodeHandler.cs).
+ */
+export function taskEnvironment(step: StepEnvironment, task: TaskEnvironment): Environment {
+  const all = step.variables.all();
+  const secrets = all.filter((variable) => variable.secret);
+  const added: Environment = {
+    ...step.env,
+    ...publicVariables(all),
+    VSTS_PUBLIC_VARIABLES: names(all.filter((variable) => !variable.secret)),
+    ...prefixed('SECRET_', secrets),
+    VSTS_SECRET_VARIABLES: names(secrets),
+    ...Object.fromEntries([...task.inputs].map(([name, value]) => [`INPUT_${environmentName(name)}`, value])),
+    ...Object.assign({}, ...task.endpoints.map(endpointVariables)),
+    ...prefixed('VSTS_TASKVARIABLE_', task.taskVariables.all()),
+  };
+  return compose(step, added);
+}
+
+/**
+ * The environment of a script. The task that stands behind a script step keeps its inputs, endpoints and secrets to
+ * itself, so the script sees the public variables and what its `env` maps.
+ */
+export function scriptEnvironment(step: StepEnvironment): Environment {
+  return compose(step, { ...step.env, ...publicVariables(step.variables.all()) });
+}
+
+function compose({ worker, variables, prependedPath }: StepEnvironment, added: Environment): Environment {
+  const pathName = process.platform === 'win32' ? 'Path' : 'PATH';
+  if (prependedPath.length > 0) {
+    const path = variables.get('PATH') ?? added[pathName] ?? worker[pathName] ?? '';
+    added[pathName] = [...prependedPath.toReversed(), path].join(delimiter);
+  }
+  for (const [name, value] of Object.entries(added)) {
+    if (`${name}${value}`.includes('\0')) throw new Error(`The environment variable '${name}' holds a null character.`);
+  }
+  return { ...worker, ...added, TF_BUILD: 'True' };
+}
+
+function publicVariables(all: readonly Variable[]): Environment {
+  const environment: Environment = {};
+  for (const { name, value, secret, preserveCase } of all) {
+    if (secret) continue;
+    environment[environmentName(name, preserveCase)] = value;
+    if (name.toLowerCase() === 'agent.jobstatus') environment[name] = value;
+  }
+  return environment;
+}
+
+function prefixed(prefix: string, variables: readonly Variable[]): Environment {
+  return Object.fromEntries(
+    variables.map(({ name, value, preserveCase }) => [prefix + environmentName(name, preserveCase), value]),
+  );
+}
+
+function names(variables: readonly Variable[]): string {
+  return JSON.stringify(variables.map(({ name }) => name));
+}
+
+function endpointVariables({ key, system, url, scheme, parameters, data }: Endpoint): Environment {
+  const environment: Environment = {
+    // The agent prints a .NET Uri, which gives a bare host its slash.
+    [`ENDPOINT_URL_${key}`]: URL.canParse(url) ? new URL(url).href : url,
+    [`ENDPOINT_AUTH_${key}`]: JSON.stringify({ parameters, scheme }),
+    [`ENDPOINT_AUTH_SCHEME_${key}`]: scheme,
+  };
+  for (const [name, value] of Object.entries(parameters)) {
+    environment[`ENDPOINT_AUTH_PARAMETER_${key}_${environmentName(name)}`] = value;
+  }
+  if (system) return environment;
+  environment[`ENDPOINT_DATA_${key}`] = JSON.stringify(data);
+  for (const [name, value] of Object.entries(data)) {
+    environment[`ENDPOINT_DATA_${key}_${environmentName(name)}`] = value;
+  }
+  return environment;
+}

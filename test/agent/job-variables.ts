@@ -1,0 +1,185 @@
+import { arch, hostname } from 'node:os';
+import type { Endpoint } from './environment.ts';
+import type { JobOptions, JobResult } from './job.ts';
+import type { Masker } from './masker.ts';
+import { LOOKUP_ID } from './orphans.ts';
+import type { JobDefinition, VariableDefinition } from './pipeline.ts';
+import type { Variables } from './variables.ts';
+import type { Workspace } from './workspace.ts';
+
+/** The job's own connection, where it has a token, and those of the pipeline; their secrets are masked. */
+export function jobEndpoints({ jobToken, collectionUri, connections = [] }: JobOptions, masker: Masker): Endpoint[] {
+  const own: Endpoint = {
+    key: 'SYSTEMVSSCONNECTION',
+    name: 'SystemVssConnection',
+    system: true,
+    url: collectionUri,
+    scheme: 'OAuth',
+    parameters: { AccessToken: jobToken ?? '' },
+    data: {},
+  };
+  const endpoints = [
+    ...(jobToken === undefined ? [] : [own]),
+    ...connections.map(({ id, name, url, scheme, parameters, data = {} }) => ({
+      key: id.toLowerCase(),
+      name,
+      system: false,
+      url,
+      scheme,
+      // Steps may change them, but only for this job.
+      parameters: { ...parameters },
+      data: { ...data },
+    })),
+  ];
+  for (const { parameters } of endpoints) {
+    for (const [name, value] of Object.entries(parameters)) {
+      if (!HARMLESS_PARAMETERS.has(name.toLowerCase())) masker.add(value);
+    }
+  }
+  return endpoints;
+}
+
+/** Sets the variables that come with the job; later ones win. Throws where an expression is not understood. */
+export function setServerVariables(
+  variables: Variables,
+  masker: Masker,
+  options: JobOptions,
+  definition: JobDefinition,
+  earlier: ReadonlyMap<string, JobResult>,
+): void {
+  const { collectionUri, jobToken, systemDebug, enforceReadOnly = true } = options;
+  const set = (name: string, value: string): void => {
+    variables.set(name, value, { readOnly: /^system\./i.test(name) });
+  };
+  const setSecret = (name: string, value: string): void => {
+    masker.addJobSecret(value);
+    variables.set(name, value, { secret: true, readOnly: /^system\./i.test(name) });
+  };
+  const defaults = {
+    'system.hostType': 'build',
+    'system.serverType': 'Hosted',
+    'system.culture': 'en-US',
+    'system.collectionUri': collectionUri,
+    'system.teamFoundationCollectionUri': collectionUri,
+    'system.TeamFoundationServerUri': collectionUri,
+    'agent.readOnlyVariables': String(enforceReadOnly),
+    ...(systemDebug === true ? { 'system.debug': 'true' } : {}),
+  };
+  for (const [name, value] of Object.entries(defaults)) set(name, value);
+  if (jobToken !== undefined) {
+    set('system.enableAccessToken', 'SecretVariable');
+    setSecret('system.accessToken', jobToken);
+  }
+  for (const variable of definition.variables) setPipelineVariable(variables, masker, earlier, variable);
+  for (const [name, value] of Object.entries(options.variables ?? {})) set(name, value);
+  for (const [name, value] of Object.entries(options.secretVariables ?? {})) setSecret(name, value);
+}
+
+/** A variable of the YAML: a text, or the output of an earlier job, which keeps its secrecy. */
+function setPipelineVariable(
+  variables: Variables,
+  masker: Masker,
+  earlier: ReadonlyMap<string, JobResult>,
+  { name, value: text, readOnly }: VariableDefinition,
+): void {
+  if (!text.startsWith('$[')) {
+    variables.set(name, text, { readOnly });
+    return;
+  }
+  const [, job, output] = /^\$\[\s*dependencies\.(\w+)\.outputs\['([^']+)'\]\s*\]$/.exec(text) ?? [];
+  if (job === undefined || output === undefined) {
+    throw new Error(`The local agent does not evaluate the expression '${text}' of the variable '${name}'.`);
+  }
+  const found = Object.entries(earlier.get(job)?.outputs ?? {}).find(
+    ([outputName]) => outputName.toLowerCase() === output.toLowerCase(),
+  )?.[1];
+  if (found?.secret === true) masker.addJobSecret(found.value);
+  variables.set(name, found?.value ?? '', { readOnly, secret: found?.secret === true });
+}
+
+/** Sets what the agent says of itself and of the folders (agent: JobRunner.cs, BuildJobExtension.cs). */
+export function setAgentVariables(
+  variables: Variables,
+  workspace: Workspace,
+  { jobName, lookupId }: { jobName: string; lookupId: string },
+): void {
+  const systems: Partial<Record<NodeJS.Platform, string>> = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows_NT' };
+  const values = {
+    'agent.id': '1',
+    'agent.homedirectory': workspace.home,
+    'agent.jobname': jobName,
+    'agent.cloudid': '',
+    'agent.isselfhosted': '1',
+    'agent.machinename': hostname(),
+    'agent.name': 'local-agent',
+    'agent.os': systems[process.platform] ?? process.platform,
+    'agent.osarchitecture': arch().toUpperCase(),
+    'agent.RootDirectory': workspace.work,
+    'agent.acceptteeeula': 'False',
+    'agent.workfolder': workspace.work,
+    'system.workfolder': workspace.work,
+    'system.isazurevm': '0',
+    'system.isdockercontainer': '0',
+    'agent.ToolsDirectory': workspace.tools,
+    'agent.TempDirectory': workspace.temp,
+    'agent.version': '4.265.1',
+    'agent.jobstatus': 'Succeeded',
+    'agent.builddirectory': workspace.pipeline,
+    'pipeline.workspace': workspace.pipeline,
+    'build.sourcesdirectory': workspace.sources,
+    'build.repository.localpath': workspace.sources,
+    'system.defaultworkingdirectory': workspace.sources,
+    'build.artifactstagingdirectory': workspace.artifacts,
+    'build.stagingdirectory': workspace.artifacts,
+    'build.binariesdirectory': workspace.binaries,
+    'common.testresultsdirectory': workspace.testResults,
+    GIT_TERMINAL_PROMPT: '0',
+    [LOOKUP_ID]: lookupId,
+  };
+  for (const [name, value] of Object.entries(values)) variables.set(name, value);
+}
+
+/** Tells tasks how the agent reaches the network, and changes nothing else for them (agent: ExecutionContext.cs). */
+export function setProxyAndCertificates(variables: Variables, { proxy, certificates }: JobOptions): void {
+  const set = (name: string, value: string | undefined, secret = false): void => {
+    if (value !== undefined && value !== '') variables.set(name, value, { secret });
+  };
+  if (proxy !== undefined) {
+    set('agent.proxyurl', proxy.url);
+    set('agent.proxyusername', proxy.username);
+    set('agent.proxypassword', proxy.password, true);
+    if (proxy.bypass !== undefined) set('agent.proxybypasslist', JSON.stringify(proxy.bypass));
+    set('agent.usebasicauthforproxy', 'False');
+  }
+  if (certificates !== undefined) {
+    const { ca, clientCert, clientCertKey, clientCertArchive, clientCertPassword, skipValidation } = certificates;
+    if (skipValidation === true) set('agent.skipcertvalidation', 'True');
+    set('agent.cainfo', ca);
+    // The agent hands on a client certificate in all its three forms, or not at all.
+    if (clientCert && clientCertKey && clientCertArchive) {
+      set('agent.clientcert', clientCert);
+      set('agent.clientcertkey', clientCertKey);
+      set('agent.clientcertarchive', clientCertArchive);
+      set('agent.clientcertpassword', clientCertPassword, true);
+    }
+  }
+}
+
+/** Authorization parameters that the agent does not mask (agent: MaskingUtil.cs). Note what is not among them. */
+const HARMLESS_PARAMETERS: ReadonlySet<string> = new Set([
+  'role',
+  'scope',
+  'tenantid',
+  'issuedat',
+  'expiresat',
+  'audience',
+  'authenticationtype',
+  'authorizationtype',
+  'accesstokentype',
+  'accesstokenfetchingmethod',
+  'usewindowssecurity',
+  'unsecured',
+  'oauthaccesstokenissupplied',
+  'completecallbackpayload',
+  'acceptuntrustedcerts',
+]);

@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** The variable by which the agent finds the processes of a job. */
+export const LOOKUP_ID = 'VSTS_PROCESS_LOOKUP_ID';
+
+export interface ProcessName {
+  pid: number;
+  name: string;
+}
+
+/** All processes that can be seen. Only Linux is supported; elsewhere none are. */
+export function listProcesses(): ProcessName[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((entry) => {
+      const name = read(`/proc/${entry}/comm`)?.trim();
+      return name === undefined ? [] : [{ pid: Number(entry), name }];
+    });
+}
+
+/**
+ * Kills, without grace, each process that carries the job's lookup ID and was not there before; its own children only
+ * if they carry the ID too. Calls `onKill` before each (agent: JobExtension.cs, FinalizeJob).
+ */
+export function killOrphans(
+  lookupId: string,
+  before: readonly ProcessName[],
+  onKill: (orphan: ProcessName) => void,
+): ProcessName[] {
+  const known = new Set(before.map(({ pid, name }) => `${pid}_${name}`));
+  const orphans = listProcesses().filter(
+    ({ pid, name }) => !known.has(`${pid}_${name}`) && environmentOf(pid).includes(`${LOOKUP_ID}=${lookupId}`),
+  );
+  for (const orphan of orphans) {
+    onKill(orphan);
+    try {
+      process.kill(orphan.pid, 'SIGKILL');
+    } catch {
+      // It ended by itself in between.
+    }
+  }
+  return orphans;
+}
+
+function environmentOf(pid: number): string[] {
+  return read(`/proc/${pid}/environ`)?.split('\0') ?? [];
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

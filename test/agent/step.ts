@@ -1,0 +1,260 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { processCommand } from './commands.ts';
+import { type Endpoint, type Environment, scriptEnvironment, taskEnvironment } from './environment.ts';
+import { type HandlerData, selectHandler, type TaskDefinition } from './extension.ts';
+import { expand, resolveInputs, visibleConnections } from './inputs.ts';
+import type { StepRecord } from './log.ts';
+import type { Masker } from './masker.ts';
+import type { ScriptStep, StepDefinition, TaskStep } from './pipeline.ts';
+import { pause, runProcess, type StreamName, type Waits } from './process.ts';
+import type { Restrictions } from './restrictions.ts';
+import { expandMacros, type Variables } from './variables.ts';
+import type { Workspace } from './workspace.ts';
+
+/** A step of the job: one task or script, with what its stages share. */
+export interface StepInstance {
+  id: string;
+  /** The reference name, under which later steps see its outputs. */
+  name: string;
+  displayName: string;
+  definition: StepDefinition;
+  task: TaskDefinition | undefined;
+  /** The task's inputs as the job holds them. */
+  inputs: Record<string, string>;
+  taskVariables: Variables;
+  restrictions: readonly Restrictions[];
+}
+
+/** What the job lends to the step that is running. */
+export interface StepHost {
+  masker: Masker;
+  variables: Variables;
+  endpoints: Endpoint[];
+  prependedPath: string[];
+  outputs: Record<string, { value: string; secret: boolean }>;
+  worker: Environment;
+  workspace: Workspace;
+  /** The folder of Node's binary for a handler. */
+  nodeFor(handler: string): string;
+  forcedHandler: string | undefined;
+  waits: Waits & { forceCompleteMs: number; retryMs: number };
+  onProcess(pid: number): void;
+}
+
+/** What is known of a process after it has ended. */
+export interface Run {
+  exitCode: number | null;
+  rawOutput: Record<StreamName, string>;
+}
+
+interface Program {
+  file: string;
+  args: string[];
+  cwd: string;
+  env: Environment;
+}
+
+/** Runs one stage of a task; rejects where the agent, not the task, says that it failed. */
+export async function runTask(
+  step: StepInstance & { task: TaskDefinition; definition: TaskStep },
+  stage: 'pre' | 'main' | 'post',
+  host: StepHost,
+  record: StepRecord,
+  run: Run,
+  cancel: AbortSignal,
+): Promise<void> {
+  const { task, definition } = step;
+  printBanner(record, task);
+  const { name: handler, data } = selectHandler(task.stages[stage] ?? new Map(), host.forcedHandler);
+  const inputs = resolveInputs(task, step.inputs, { ...host, sources: host.workspace.sources });
+  const { target, workingDirectory } = handlerPaths(data, inputs, step, stage, host);
+  if (!existsSync(target)) throw new Error(`File not found: '${target}'`);
+
+  const visible = visibleConnections(task, inputs);
+  const environment = taskEnvironment(stepEnvironment(definition, host), {
+    inputs,
+    endpoints: host.endpoints.filter(({ key, system }) => system || visible.has(key.toLowerCase())),
+    taskVariables: step.taskVariables,
+  });
+  const program = { file: host.nodeFor(handler), args: [target], cwd: workingDirectory, env: environment };
+  await withRetries(definition.retryCount, host, record, cancel, async () => {
+    const exitCode = await runProgram(program, step, host, record, run, cancel);
+    if (exitCode === null || exitCode === 0 || cancel.aborted) return;
+    const invocation = `file name '${program.file}', arguments '"${target}"'`;
+    throw new Error(`Exit code ${exitCode} returned from process: ${invocation}.`);
+  });
+}
+
+/** Runs a script step, as Bash@3 and CmdLine@2 do on Linux. */
+export async function runScript(
+  step: StepInstance & { definition: ScriptStep },
+  host: StepHost,
+  record: StepRecord,
+  run: Run,
+  cancel: AbortSignal,
+): Promise<void> {
+  const { definition } = step;
+  printBanner(record, SCRIPT_TASKS[definition.kind]);
+  const script = expand(definition.script, host);
+  const file = join(host.workspace.temp, `${randomUUID()}.sh`);
+  writeFileSync(file, script, { mode: 0o600 });
+  record.print('Generating script.');
+  if (!script.trim().includes('\n') && !/##vso\[/i.test(script)) {
+    record.print('Script contents:');
+    record.print(script.trim());
+  }
+  record.print('========================== Starting Command Output ===========================');
+  const args = ['--noprofile', '--norc', file];
+  record.print(`[command]bash ${args.join(' ')}`);
+
+  const folder = expand(definition.workingDirectory ?? '', host);
+  const cwd = isAbsolute(folder) ? folder : join(host.workspace.sources, folder);
+  const env = scriptEnvironment(stepEnvironment(definition, host));
+  const program = { file: 'bash', args, cwd, env };
+  try {
+    await withRetries(definition.retryCount, host, record, cancel, async () => {
+      const stderrBefore = run.rawOutput.stderr.length;
+      const exitCode = await runProgram(program, step, host, record, run, cancel);
+      const faults = [
+        ...(exitCode === null || exitCode === 0 ? [] : [`Bash exited with code '${exitCode}'.`]),
+        ...(definition.failOnStderr && run.rawOutput.stderr.length > stderrBefore
+          ? ['Bash wrote one or more lines to the standard error stream.']
+          : []),
+      ];
+      if (faults.length === 0 || cancel.aborted) return;
+      for (const fault of faults) record.error(fault);
+      record.result = 'Failed';
+    });
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+const SCRIPT_TASKS = {
+  bash: {
+    friendlyName: 'Bash',
+    description: 'Run a Bash script on macOS, Linux, or Windows',
+    version: { text: '3.0.0' },
+    author: 'Microsoft Corporation',
+    help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/bash',
+  },
+  script: {
+    friendlyName: 'Command line',
+    description: 'Run a command line script using Bash on Linux and macOS and cmd.exe on Windows',
+    version: { text: '2.0.0' },
+    author: 'Microsoft Corporation',
+    help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/command-line',
+  },
+};
+
+function printBanner(
+  record: StepRecord,
+  task: { friendlyName: string; description: string; version: { text: string }; author: string; help: string },
+): void {
+  const rule = '='.repeat(78);
+  const lines = [
+    rule,
+    `Task         : ${task.friendlyName}`,
+    `Description  : ${task.description}`,
+    `Version      : ${task.version.text}`,
+    `Author       : ${task.author}`,
+    `Help         : ${task.help}`,
+    rule,
+  ];
+  for (const line of lines) record.print(line, false);
+}
+
+function stepEnvironment(definition: StepDefinition, host: StepHost): Parameters<typeof scriptEnvironment>[0] {
+  const env = Object.entries(definition.env).map(([name, value]) => [name.trim(), expand(value.trim(), host)]);
+  return { ...host, env: Object.fromEntries(env) };
+}
+
+function handlerPaths(
+  data: HandlerData,
+  inputs: ReadonlyMap<string, string>,
+  { task }: { task: TaskDefinition },
+  stage: 'pre' | 'main' | 'post',
+  { variables, workspace }: StepHost,
+): { target: string; workingDirectory: string } {
+  const byName = new Map([...inputs].map(([name, value]) => [name.toLowerCase(), value]));
+  const fill = (text: string): string => {
+    // The task's own folder is filled in for the main stage alone.
+    const placed = stage === 'main' ? text.replaceAll(/\$\(currentdirectory\)/gi, () => task.folder) : text;
+    return variables.expand(expandMacros(placed, (name) => byName.get(name.toLowerCase())));
+  };
+  const workingDirectory =
+    fill(data.workingDirectory) || variables.get('system.defaultWorkingDirectory') || workspace.work;
+  const target = fill(data.target);
+  return { target: isAbsolute(target) ? target : join(task.folder, target), workingDirectory };
+}
+
+/** Runs a program and carries out the commands that it prints; null where the step was done before the program was. */
+async function runProgram(
+  program: Program,
+  step: StepInstance,
+  host: StepHost,
+  record: StepRecord,
+  run: Run,
+  cancel: AbortSignal,
+): Promise<number | null> {
+  const done = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const scope = {
+    ...host,
+    record,
+    taskVariables: step.taskVariables,
+    restrictions: step.restrictions,
+    declaredOutputs: new Set(step.task?.outputVariables.map((name) => name.toLowerCase())),
+    forceComplete: () => {
+      timer ??= setTimeout(() => done.abort(), host.waits.forceCompleteMs);
+    },
+  };
+  try {
+    run.exitCode = await runProcess({
+      ...program,
+      onLine: (line) => {
+        if (!done.signal.aborted && !processCommand(line, scope)) record.print(line);
+      },
+      onText: (text, stream) => {
+        run.rawOutput[stream] += text;
+      },
+      onStart: host.onProcess,
+      cancel,
+      abandon: done.signal,
+      waits: host.waits,
+    });
+    return run.exitCode;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Runs the attempts that `retryCountOnTaskFailure` allows, with growing pauses (agent: RetryHelper.cs). */
+async function withRetries(
+  retries: number,
+  host: StepHost,
+  record: StepRecord,
+  cancel: AbortSignal,
+  attempt: () => Promise<void>,
+): Promise<void> {
+  for (let retry = 0; ; retry++) {
+    const last = retry >= retries || cancel.aborted;
+    const delayMs = (retry + 1) ** 2 * host.waits.retryMs;
+    const announce = (fault: string): void =>
+      record.warning(
+        `RetryHelper encountered ${fault}, will retry (attempt #: ${retry + 1} out of ${retries}) after ${delayMs} ms`,
+      );
+    try {
+      await attempt();
+      if (last || cancel.aborted || record.result !== 'Failed') return;
+      record.result = undefined;
+      announce('task failure');
+    } catch (error) {
+      if (last || cancel.aborted) throw error;
+      announce(`exception: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    await pause(delayMs, cancel);
+  }
+}

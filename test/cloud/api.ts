@@ -1,0 +1,45 @@
+import { type Answer, type Handler, json } from './server.ts';
+
+export interface ProtectedApi {
+  /** The audience that an access token must have, to the letter. */
+  audience: string;
+  /** Secrets by name. */
+  secrets: Record<string, string>;
+}
+
+/** Where the signed, unexpired claims of an access token come from; throws for any other token. */
+type Verify = (token: string) => Promise<{ aud?: string | string[] }>;
+
+/** A small API in the manner of Key Vault: `GET /secrets/{name}` for whoever brings an access token for it. */
+export function protectedApi(api: ProtectedApi, verify: Verify): Handler {
+  return async (request) => {
+    const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    if (token === undefined) return unauthorized(api, 'AKV10000: Request is missing a Bearer or PoP token.');
+    let audience: string[];
+    try {
+      audience = [(await verify(token)).aud ?? ''].flat();
+    } catch {
+      return unauthorized(api, 'AKV10032: Invalid or expired token.', 'invalid_token');
+    }
+    if (!audience.includes(api.audience)) {
+      const message = `AKV10022: Invalid audience. Expected ${api.audience}, found: ${audience.join(' ')}.`;
+      return unauthorized(api, message, 'invalid_token');
+    }
+    const name = /^\/secrets\/([^/]+)/.exec(request.url.pathname)?.[1];
+    if (request.method !== 'GET' || name === undefined) return failure(404, 'NotFound', 'No such resource.');
+    const value = Object.hasOwn(api.secrets, name) ? api.secrets[name] : undefined;
+    if (value === undefined) {
+      return failure(404, 'SecretNotFound', `A secret with (name/id) ${name} was not found in this key vault.`);
+    }
+    return json(200, { value, id: `https://${request.host}/secrets/${name}/0`, attributes: { enabled: true } });
+  };
+}
+
+const failure = (status: number, code: string, message: string, headers: Answer['headers'] = {}): Answer =>
+  json(status, { error: { code, message } }, headers);
+
+function unauthorized(api: ProtectedApi, message: string, error?: string): Answer {
+  const challenge = `Bearer authorization="https://login.microsoftonline.com/common", resource="${api.audience}"`;
+  const suffix = error === undefined ? '' : `, error="${error}"`;
+  return failure(401, 'Unauthorized', message, { 'www-authenticate': challenge + suffix });
+}
