@@ -67,7 +67,13 @@ export function softwareBill(packages: readonly BundledPackage[]): string {
     specVersion: '1.6',
     version: 1,
     metadata: {
-      component: { type: 'application', 'bom-ref': `${name}@${version}`, name, version, licenses: [{ license: { id: 'MIT' } }] },
+      component: {
+        type: 'application',
+        'bom-ref': `${name}@${version}`,
+        name,
+        version,
+        licenses: [{ license: { id: 'MIT' } }],
+      },
     },
     components: packages.map((item) => {
       const purl = `pkg:npm/${item.name.replace('@', '%40')}@${item.version}`;

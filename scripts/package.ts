@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { unzipSync, type Zippable, zipSync } from 'fflate';
@@ -9,7 +19,16 @@ import { bundleFolder, distFolder, root, stageFolder } from './layout.ts';
 import { bundledPackages, notices, softwareBill } from './notices.ts';
 
 /** What decides the content of the package; a change in any of it makes a new one. */
-const sources = ['tasks', 'images', 'scripts', 'overview.md', 'LICENSE', 'vss-extension.json', 'package.json', 'package-lock.json'];
+const sources = [
+  'tasks',
+  'images',
+  'scripts',
+  'overview.md',
+  'LICENSE',
+  'vss-extension.json',
+  'package.json',
+  'package-lock.json',
+];
 
 const STAMP = join(distFolder, '.sources');
 
@@ -35,23 +54,43 @@ async function stage(): Promise<void> {
   writeFileSync(join(distFolder, 'sbom.cdx.json'), softwareBill(packages));
 }
 
-/** Has tfx-cli make the package from the staged tree. Gives the path of the package. */
+/** Has tfx-cli make the package from the staged tree. Gives its path in a folder beside the stage. */
 function create(overrides: readonly string[]): string {
-  for (const file of readdirSync(distFolder).filter((name) => name.endsWith('.vsix'))) {
-    rmSync(join(distFolder, file));
-  }
+  const outbox = join(root, 'build', 'outbox');
+  rmSync(outbox, { recursive: true, force: true });
+  mkdirSync(outbox);
   const tfx = join(root, 'node_modules', 'tfx-cli', '_build', 'tfx-cli.js');
-  const options = ['extension', 'create', '--no-color', '--root', stageFolder, '--manifest-globs', 'vss-extension.json'];
-  const result = spawnSync(process.execPath, [tfx, ...options, '--output-path', distFolder, ...overrides], {
+  const options = [
+    'extension',
+    'create',
+    '--no-color',
+    '--root',
+    stageFolder,
+    '--manifest-globs',
+    'vss-extension.json',
+  ];
+  const result = spawnSync(process.execPath, [tfx, ...options, '--output-path', outbox, ...overrides], {
     cwd: stageFolder,
     encoding: 'utf8',
   });
-  const made = readdirSync(distFolder).filter((name) => name.endsWith('.vsix'));
-  if (result.status !== 0 || made.length !== 1 || /warning|error:/i.test(result.stdout + result.stderr)) {
+  const [made] = readdirSync(outbox);
+  if (result.status !== 0 || made === undefined || /warning|error:/i.test(result.stdout + result.stderr)) {
     process.stderr.write(result.stdout + result.stderr);
     throw new Error('tfx-cli did not make the package, or had something against it');
   }
-  return join(distFolder, made[0] ?? '');
+  return join(outbox, made);
+}
+
+/** Puts the finished package in its place at one stroke, and removes every other. */
+function deliver(made: string): string {
+  const place = join(distFolder, basename(made));
+  renameSync(made, place);
+  for (const name of readdirSync(distFolder)) {
+    if (name.endsWith('.vsix') && name !== basename(made)) {
+      rmSync(join(distFolder, name));
+    }
+  }
+  return place;
 }
 
 /** The same content with the same times in the same order: two builds of one commit are the same bytes. */
@@ -76,7 +115,10 @@ function digest(): string {
         add(join(path, name));
       }
     } else {
-      hash.update(`${relative(root, path)}\0`).update(readFileSync(path)).update('\0');
+      hash
+        .update(`${relative(root, path)}\0`)
+        .update(readFileSync(path))
+        .update('\0');
     }
   };
   for (const source of sources) {
@@ -97,8 +139,9 @@ const wanted = digest();
 const isCurrent = existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted && values.overrides === undefined;
 if (!(values['if-changed'] && isCurrent)) {
   await stage();
-  const vsix = create(values.overrides === undefined ? [] : ['--overrides-file', values.overrides]);
-  makeReproducible(vsix);
+  const made = create(values.overrides === undefined ? [] : ['--overrides-file', values.overrides]);
+  makeReproducible(made);
+  const vsix = deliver(made);
   writeFileSync(STAMP, values.overrides === undefined ? wanted : '');
   if (!values.quiet) {
     process.stdout.write(`${relative(root, vsix)}: ${statSync(vsix).size} bytes\n`);

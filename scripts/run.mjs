@@ -23,7 +23,9 @@ function node(args, environment = {}) {
 /** Installs from the lockfile, once for each content that it has. */
 function install() {
   const stamp = join(root, 'node_modules', '.installed');
-  const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
     return;
   }
@@ -42,7 +44,12 @@ function install() {
 
 /** Arguments for a TypeScript file. */
 function typescript(file, ...args) {
-  return ['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href, join(root, file), ...args];
+  return [
+    '--import',
+    pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href,
+    join(root, file),
+    ...args,
+  ];
 }
 
 const [command = '', ...args] = process.argv.slice(2);
