@@ -20,6 +20,8 @@ export interface ServiceConnection {
   readonly storedIssuer: string | undefined;
   readonly storedSubject: string | undefined;
   readonly isManagedIdentity: boolean;
+  /** What of it the agent replaces by `***` in everything that is printed, although none of it is secret. */
+  readonly hidden: readonly string[];
   /** An ID token that the server bound to the connection for this job, where it did. */
   readonly lateBoundIdToken: Secret | undefined;
 }
@@ -63,6 +65,8 @@ export function readConnection(kind: ConnectionKind, id: string, endpoint: Endpo
   const { cloud, authority } =
     kind === 'azureRM' ? readCloud(endpoint) : { cloud: publicCloud, authority: publicCloud.authority };
   const lateBound = endpoint.parameter('idToken');
+  const storedIssuer = endpoint.parameter('workloadIdentityFederationIssuer');
+  const storedSubject = endpoint.parameter('workloadIdentityFederationSubject');
   return {
     id,
     clientId,
@@ -70,8 +74,9 @@ export function readConnection(kind: ConnectionKind, id: string, endpoint: Endpo
     cloud,
     authority,
     subscriptionId: subscriptionOf(endpoint, kind),
-    storedIssuer: endpoint.parameter('workloadIdentityFederationIssuer'),
-    storedSubject: endpoint.parameter('workloadIdentityFederationSubject'),
+    storedIssuer,
+    storedSubject,
+    hidden: [clientId, storedIssuer, storedSubject].filter((value) => value !== undefined),
     isManagedIdentity: kind === 'azureRM' && /managed/i.test(endpoint.data('identityType') ?? ''),
     lateBoundIdToken: lateBound === undefined ? undefined : Secret.maskedByAgent(lateBound.trim()),
   };

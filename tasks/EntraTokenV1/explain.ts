@@ -3,7 +3,7 @@ import type { IdToken } from './id-token.ts';
 import type { Request } from './request.ts';
 import type { ScopeLine } from './scopes.ts';
 import type { OpenSource } from './source.ts';
-import { duration, instant, printable } from './text.ts';
+import { alsoInParts, duration, instant, printable, splitHidden } from './text.ts';
 
 /** Codes that mean: no federated credential of the identity fits the ID token. */
 const mismatches: ReadonlySet<string> = new Set([
@@ -19,12 +19,12 @@ const NAMED_SKEW_MS = 2 * 60_000;
 /** Adds to a failed exchange what only the whole step knows: its line, client, tenant, and the credential that is missing. */
 export function explain(failure: Failure, line: ScopeLine, request: Request, source: OpenSource): Failure {
   const what = line.name === undefined ? line.asked : `${line.name} = ${line.asked}`;
-  const who = `client ${request.clientId} in tenant ${request.tenantId} at ${request.authority}`;
+  const who = `client ${shown(request.clientId, request)} in tenant ${request.tenantId} at ${request.authority}`;
   const happened = `scopes, line ${line.line} (${printable(what, 200)}): ${failure.happened} It was asked as ${who}.`;
   if (mismatches.has(failure.code)) {
     return new Failure(
       failure.code,
-      `${happened} ${missingCredential(source.first)}${stored(request, source.first)}`,
+      `${happened} ${missingCredential(request, source.first)}${stored(request, source.first)}`,
       creation(request, source.first),
     );
   }
@@ -34,10 +34,16 @@ export function explain(failure: Failure, line: ScopeLine, request: Request, sou
   return new Failure(failure.code, happened, failure.advice);
 }
 
-function missingCredential(idToken: IdToken): string {
+/** A value, and beside it its parts where the agent hides it. */
+function shown(text: string, { source }: Request): string {
+  const parts = alsoInParts(printable(text), 'connection' in source ? source.connection.hidden : []);
+  return parts === '' ? `${printable(text)}` : `${printable(text)} (${parts})`;
+}
+
+function missingCredential(request: Request, idToken: IdToken): string {
   return (
-    `The federated credential would have to be: issuer '${printable(idToken.issuer)}', ` +
-    `subject '${printable(idToken.subject)}', audience '${audience(idToken)}'.`
+    `The federated credential would have to be: issuer ${shown(idToken.issuer, request)}, ` +
+    `subject ${shown(idToken.subject, request)}, audience ${audience(idToken)}.`
   );
 }
 
@@ -51,14 +57,17 @@ function stored(request: Request, idToken: IdToken): string {
     return '';
   }
   const { storedIssuer, storedSubject } = request.source.connection;
-  return [compare('issuer', storedIssuer, idToken.issuer), compare('subject', storedSubject, idToken.subject)].join('');
+  return [
+    compare('issuer', storedIssuer, idToken.issuer, request),
+    compare('subject', storedSubject, idToken.subject, request),
+  ].join('');
 }
 
-function compare(what: string, storedText: string | undefined, actual: string): string {
+function compare(what: string, storedText: string | undefined, actual: string, request: Request): string {
   if (storedText === undefined || storedText === actual) {
     return '';
   }
-  return ` The connection stores the ${what} '${printable(storedText)}'; ${difference(storedText, actual)}.`;
+  return ` The connection stores the ${what} ${shown(storedText, request)}; ${difference(storedText, actual)}.`;
 }
 
 /** In words, how two issuers or subjects differ. */
@@ -90,25 +99,27 @@ export function isOldIssuer(issuer: string): boolean {
 
 /** The command that creates the credential; for an application, or for a managed identity where the connection says so. */
 function creation(request: Request, idToken: IdToken): string {
-  const [issuer, subject] = [printable(idToken.issuer), printable(idToken.subject)].map(shellQuoted);
-  const audiences = shellQuoted(audience(idToken));
-  const parameters = shellQuoted(
-    JSON.stringify({
-      name: 'azure-pipelines',
-      issuer: printable(idToken.issuer),
-      subject: printable(idToken.subject),
-      audiences: [audience(idToken)],
-    }),
-  );
+  const [issuer = '', subject = ''] = [printable(idToken.issuer), printable(idToken.subject)];
+  const json = `{"name":"azure-pipelines","issuer":${jsonShown(issuer, request)},"subject":${jsonShown(subject, request)},"audiences":[${JSON.stringify(audience(idToken))}]}`;
   const forIdentity =
     'az identity federated-credential create --name azure-pipelines --identity-name <name> --resource-group <group> ' +
-    `--issuer ${issuer} --subject ${subject} --audiences ${audiences}`;
-  const forApplication = `az ad app federated-credential create --id ${request.clientId} --parameters ${parameters}`;
-  const hint = ' Copy it as it stands; case and every slash count.';
+    `--issuer ${shellQuoted(issuer)} --subject ${shellQuoted(subject)} --audiences ${shellQuoted(audience(idToken))}`;
+  const forApplication = `az ad app federated-credential create --id ${request.clientId} --parameters ${shellQuoted(json)}`;
+  const hint = 'Copy it as it stands; case and every slash count.';
   if ('connection' in request.source && request.source.connection.isManagedIdentity) {
-    return `Create it with: ${forIdentity}.${hint}`;
+    return `Create it with: ${forIdentity} . ${hint}`;
   }
-  return `Create it with: ${forApplication} (for a managed identity: ${forIdentity}).${hint}`;
+  return `Create it with: ${forApplication} (for a managed identity: ${forIdentity}). ${hint}`;
+}
+
+/** A JSON string; where the agent would hide the text, one character of it is escaped, which means the same to JSON. */
+function jsonShown(text: string, { source }: Request): string {
+  const parts = splitHidden(text, 'connection' in source ? source.connection.hidden : []);
+  const escaped = parts.slice(1).map((part) => {
+    const code = part.charCodeAt(0).toString(16).padStart(4, '0');
+    return `\\u${code}${JSON.stringify(part.slice(1)).slice(1, -1)}`;
+  });
+  return `"${[JSON.stringify(parts[0]).slice(1, -1), ...escaped].join('')}"`;
 }
 
 function shellQuoted(text: string): string {

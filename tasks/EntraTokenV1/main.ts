@@ -1,32 +1,30 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Agent } from './agent.ts';
 
 const parent = process.ppid;
-const undoOnCancel: (() => void)[] = [];
+const undoOnEnd: (() => void)[] = [];
+
+/** Ends and removes what must not outlive a step that did not succeed. */
+function undoAll(): void {
+  for (const undo of undoOnEnd.splice(0).reverse()) {
+    undo();
+  }
+}
 
 // Before anything else is loaded: from here on a cancelled step ends at once and leaves nothing behind. The agent
 // decides the result of a cancelled step itself; the exit code stays 0.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    for (const undo of undoOnCancel.reverse()) {
-      undo();
-    }
+    undoAll();
     process.exit(0);
   });
 }
 
 async function main(): Promise<void> {
-  const [{ pipelineAgent }, { run }, { unforeseen }] = await Promise.all([
-    import('./agent.ts'),
-    import('./run.ts'),
-    import('./failure.ts'),
-  ]);
+  const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent.ts'), import('./run.ts')]);
   const agent = pipelineAgent();
-  const failed = (error: unknown): void => agent.fail(unforeseen(error));
-  process.on('uncaughtException', (error) => {
-    failed(error);
-    exitWhenFlushed();
-  });
+  process.on('uncaughtException', (error) => void fail(agent, error));
   try {
     await run(agent, {
       now: Date.now,
@@ -34,15 +32,19 @@ async function main(): Promise<void> {
       random: Math.random,
       parent,
       refresherScript: join(__dirname, 'keep-fresh.js'),
-      onCancel: (undo) => undoOnCancel.push(undo),
+      onFailure: (undo) => undoOnEnd.push(undo),
     });
     agent.succeed();
+    exitWhenFlushed();
   } catch (error) {
-    for (const undo of undoOnCancel.reverse()) {
-      undo();
-    }
-    failed(error);
+    await fail(agent, error);
   }
+}
+
+async function fail(agent: Agent, error: unknown): Promise<void> {
+  undoAll();
+  const { unforeseen } = await import('./failure.ts');
+  agent.fail(unforeseen(error));
   exitWhenFlushed();
 }
 
@@ -51,4 +53,12 @@ function exitWhenFlushed(): void {
   process.stdout.write('', () => process.exit(0));
 }
 
-void main();
+main().catch(() => {
+  // Only what happens before there is an agent to tell comes here: its library cannot write its key, for example.
+  undoAll();
+  process.stdout.write(
+    '##vso[task.logissue type=error;code=ET_UNEXPECTED]ET_UNEXPECTED: The task could not be started. ' +
+      'The agent’s temporary folder may be missing, full or read-only.\n##vso[task.complete result=Failed]\n',
+  );
+  exitWhenFlushed();
+});

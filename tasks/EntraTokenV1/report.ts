@@ -5,7 +5,7 @@ import type { IdToken } from './id-token.ts';
 import type { Request } from './request.ts';
 import type { ScopeLine } from './scopes.ts';
 import type { OpenSource } from './source.ts';
-import { duration, instant, printable } from './text.ts';
+import { alsoInParts, duration, instant, printable } from './text.ts';
 
 type Log = Pick<Agent, 'log' | 'warn'>;
 
@@ -13,6 +13,7 @@ type Log = Pick<Agent, 'log' | 'warn'>;
 export function reportIdentity(request: Request, { log }: Log): void {
   log(`Source        ${describeSource(request)}`);
   log(`Client        ${request.clientId}`);
+  logParts(request, request.clientId, log);
   log(`Tenant        ${request.tenantId} at ${request.authority}`);
 }
 
@@ -34,10 +35,19 @@ export function reportIdToken(request: Request, source: OpenSource, now: number,
   const { first } = source;
   log('ID token');
   log(`  issuer      ${printable(first.issuer)}`);
+  logParts(request, first.issuer, log);
   log(`  subject     ${printable(first.subject)}`);
+  logParts(request, first.subject, log);
   log(`  audience    ${first.audiences.map((audience) => printable(audience, 200)).join(', ')}`);
   log(`  expires     ${instant(first.expiresAt)} (in ${duration(first.expiresAt - now - (source.skewMs ?? 0))})`);
   reportRetirement(request, first, { log, warn });
+}
+
+function logParts({ source }: Request, text: string, log: Log['log']): void {
+  const parts = alsoInParts(printable(text), 'connection' in source ? source.connection.hidden : []);
+  if (parts !== '') {
+    log(`              (${parts})`);
+  }
 }
 
 /** Microsoft retires the issuer for what can move to Entra's: single-tenant applications and managed identities of the public cloud. */

@@ -23,8 +23,8 @@ export interface Surroundings extends Pick<WireSurroundings, 'now' | 'sleep' | '
   readonly parent: number;
   /** The file of the background process. */
   readonly refresherScript: string;
-  /** Told of each thing that must not outlive a cancelled step. */
-  readonly onCancel: (undo: () => void) => void;
+  /** Told how to undo each thing that must not outlive a step that is cancelled or fails. */
+  readonly onFailure: (undo: () => void) => void;
 }
 
 /** The step, from its inputs to its outputs. Throws a Failure where it cannot give all that it was asked for. */
@@ -128,13 +128,14 @@ async function provideTokenFile(
   const folder = newTokenFolder(request.job.temporaryFolder);
   // Told to the agent before there is anything to clean up, so that even a killed step leaves nothing behind.
   agent.setTaskVariable(FOLDER_VARIABLE, folder);
-  surroundings.onCancel(() => removeTokenFolder(folder));
+  surroundings.onFailure(() => removeTokenFolder(folder));
   const idToken = await source.idToken();
   createTokenFolder(folder);
   writeTokenFile(folder, idToken.token);
   const file = tokenFileIn(folder);
   if (!request.keepTokenFileFresh || source.renewal === undefined) {
-    agent.log(`Token file    ${file} (not renewed: keepTokenFileFresh is false)`);
+    const why = request.keepTokenFileFresh ? 'Azure DevOps cannot be asked' : 'keepTokenFileFresh is false';
+    agent.log(`Token file    ${file} (not renewed: ${why})`);
     return file;
   }
   const ancestors = ancestorsOf(surroundings.parent);
@@ -155,7 +156,7 @@ async function provideTokenFile(
       network: networkOrders(network),
     },
     agent.environment,
-    (child) => surroundings.onCancel(() => end(child)),
+    (child) => surroundings.onFailure(() => end(child)),
   );
   agent.log(`Token file    ${file} (kept fresh by process ${pid} until the job ends)`);
   return file;

@@ -104,8 +104,12 @@ async function openAzureDevOps(request: Request, surroundings: SourceSurrounding
       return asking;
     },
     sendToEntra: send,
-    renewal: job.token !== undefined && 'url' in job.idTokenAddress ? idTokenRequest(request) : undefined,
+    renewal: canBeAsked(job) ? idTokenRequest(request) : undefined,
   };
+}
+
+function canBeAsked(job: Request['job']): boolean {
+  return job.token !== undefined && !job.isServer && 'url' in job.idTokenAddress;
 }
 
 /** What Azure DevOps is asked with, or the Failure that says why it cannot be asked. */

@@ -27,3 +27,27 @@ export function duration(milliseconds: number): string {
 export function instant(milliseconds: number): string {
   return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 }
+
+/** Splits a text so that none of its parts holds a hidden value whole; one part where nothing of it is hidden. */
+export function splitHidden(text: string, hidden: readonly string[]): string[] {
+  const cuts = new Set<number>();
+  for (const value of hidden.filter((candidate) => candidate.length > 1)) {
+    for (let at = text.indexOf(value); at >= 0; at = text.indexOf(value, at + 1)) {
+      cuts.add(at + Math.ceil(value.length / 2));
+    }
+  }
+  const bounds = [0, ...[...cuts].sort((a, b) => a - b), text.length];
+  return bounds.slice(1).map((end, index) => text.slice(bounds[index], end));
+}
+
+/**
+ * The agent replaces nearly every authorization parameter of a connection by `***`, secret or not: the client, the
+ * issuer and the subject among them. What a person needs to see is therefore also given in parts:
+ * `'/eid1/c/pub' + '/sc/…'`. Gives an empty text where nothing of `text` is hidden.
+ */
+export function alsoInParts(text: string, hidden: readonly string[]): string {
+  const parts = splitHidden(text, hidden);
+  return parts.length < 2
+    ? ''
+    : `in parts, because the agent hides the whole: ${parts.map((part) => `'${part}'`).join(' + ')}`;
+}
