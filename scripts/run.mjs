@@ -73,6 +73,18 @@ const commands = {
     node(typescript('scripts/package.ts', '--quiet'));
     node(typescript('scripts/test.ts', ...args));
   },
+  pictures: () => {
+    node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
+    node(typescript('scripts/pictures.ts'));
+  },
+  documents: () => node(typescript('scripts/documents.ts')),
+  version: () => node(typescript('scripts/version.ts', ...args)),
+  publish: () => node(typescript('scripts/publish.ts', ...args)),
+  audit: () => node(typescript('scripts/audit.ts')),
+  ci: () => {
+    commands.test();
+    commands.audit();
+  },
   soak: () => {
     node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
     node(typescript('test/soak/soak.ts', ...args));

@@ -1,7 +1,7 @@
 import * as tl from 'azure-pipelines-task-lib/task.js';
 import type { Failure } from './failure.ts';
 import { isRecord } from './id-token.ts';
-import { Secret } from './secret.ts';
+import { printableForms, Secret, withoutPieces } from './secret.ts';
 import { printable } from './text.ts';
 
 /** A service connection as the agent hands it to the step. */
@@ -24,6 +24,8 @@ export interface Agent {
   endpointUrl(id: string): string | undefined;
   /** Has a text replaced in all that is printed from now on. */
   mask(text: string): void;
+  /** The same within this task alone, for a secret that the agent knows already; pieces of it count as well. */
+  guard(secret: string): void;
   /** Sets a variable that later steps and jobs read as `$(step.name)`. */
   setOutput(name: string, value: string | Secret): void;
   /** Sets a variable that later steps of the job read as `$(name)` and find in their environment. */
@@ -44,6 +46,12 @@ export function pipelineAgent(): Agent {
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
   const masked = new Set<string>();
+  const guarded: string[] = [];
+  const guard = (secret: string): void => {
+    guarded.push(...printableForms(secret));
+  };
+  /** What a service answers can hold pieces of what it was sent; the agent knows only the whole. */
+  const safe = (line: string, longest: number): string => withoutPieces(printable(line, longest), guarded);
   return {
     input: (name) => (tl.getInput(name) ?? '').trim(),
     variable: (name) => tl.getVariable(name) || undefined,
@@ -53,9 +61,11 @@ export function pipelineAgent(): Agent {
     mask: (text) => {
       if (!masked.has(text)) {
         masked.add(text);
+        guarded.push(text);
         tl.setSecret(text);
       }
     },
+    guard,
     setOutput: (name, value) =>
       value instanceof Secret
         ? tl.setVariable(name, value.reveal(), true, true)
@@ -63,12 +73,12 @@ export function pipelineAgent(): Agent {
     setVariable: (name, value) => tl.setVariable(name, value),
     setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
     log: (line) => {
-      process.stdout.write(`${printable(line, 4000)}\n`);
+      process.stdout.write(`${safe(line, 4000)}\n`);
     },
-    warn: (message) => tl.command('task.logissue', { type: 'warning' }, printable(message, 4000)),
+    warn: (message) => tl.command('task.logissue', { type: 'warning' }, safe(message, 4000)),
     succeed: () => tl.command('task.complete', { result: 'Succeeded' }, ''),
     fail: (failure) => {
-      const line = printable(failure.line(), 8000);
+      const line = safe(failure.line(), 8000);
       tl.command('task.logissue', { type: 'error', code: failure.code }, line);
       tl.command('task.complete', { result: 'Failed' }, line);
     },

@@ -5,7 +5,6 @@ import { BearerCredentialHandler } from 'azure-devops-node-api/handlers/bearerto
 import { Failure } from './failure.ts';
 import { type IdToken, isRecord, readIdToken } from './id-token.ts';
 import type { Mask, Secret } from './secret.ts';
-import { printable } from './text.ts';
 import type { Answer, Send } from './wire.ts';
 
 /** What the endpoint is asked with. Plain data but for the token, so that the background process can be given the same. */
@@ -181,7 +180,8 @@ function exceptionOf(answer: Answer): ServiceException {
   }
   const record = isRecord(body) ? body : {};
   const key = [record['typeKey'], record['typeName']].find((name) => typeof name === 'string' && name !== '');
-  const type = typeof key === 'string' ? /(?:^|\.)([A-Za-z]{1,80})(?:,|$)/.exec(key)?.[1] : undefined;
+  const type =
+    typeof key === 'string' ? /(?:^|\.)((?:[A-Z][a-z]{1,20}){1,12}Exception)(?:,|$)/.exec(key)?.[1] : undefined;
   const sentence = [record['message'], record['value']].find((text) => typeof text === 'string');
   return { type, aboutConnection: typeof sentence === 'string' ? aboutConnection(sentence) : undefined };
 }
@@ -201,18 +201,22 @@ function aboutConnection(sentence: string): string | undefined {
 
 /** The identifiers that Azure DevOps support asks for. */
 function supportIds(answer: Answer): string {
-  const ids = [
-    ['x-vss-e2eid', 'activity'],
-    ['activityid', 'activity'],
-    ['x-msedge-ref', 'edge'],
-  ].flatMap(([header = '', name]) => {
+  const guid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+  const edge = /^Ref A: [0-9A-F]{32} Ref B: [A-Z0-9]{3,20} Ref C: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+  const known: readonly (readonly [string, string, RegExp])[] = [
+    ['x-vss-e2eid', 'activity', guid],
+    ['activityid', 'activity', guid],
+    ['x-msedge-ref', 'edge', edge],
+  ];
+  const ids = known.flatMap(([header, name, form]) => {
     const value = answer.headers[header];
-    return typeof value === 'string' && /^[A-Za-z0-9 :._-]{8,120}$/.test(value) ? [`${name} ${value}`] : [];
+    return typeof value === 'string' && form.test(value) ? [`${name} ${value}`] : [];
   });
   return ids.length === 0 ? '' : ` (${[...new Set(ids)].join(', ')})`;
 }
 
 function contentType(answer: Answer): string {
-  const type = /^[a-z]+\/[a-z0-9.+-]+/i.exec(answer.headers['content-type'] ?? '')?.[0];
-  return type === undefined ? 'a body of no known type' : printable(type, 60);
+  const type = /^[a-z]+\/[a-z]+/i.exec(answer.headers['content-type'] ?? '')?.[0].toLowerCase() ?? '';
+  const known = ['text/html', 'text/plain', 'text/xml', 'application/json', 'application/xml'];
+  return known.includes(type) ? type : 'a body of another type';
 }

@@ -3,6 +3,7 @@ import { ConfidentialClientApplication, type INetworkModule, type NetworkRequest
 import { codeOfAadsts } from './catalogue.ts';
 import { EntraRefusal, Failure } from './failure.ts';
 import { type IdToken, isRecord } from './id-token.ts';
+import { isTransientStatus } from './retry.ts';
 import { type Mask, Secret } from './secret.ts';
 import type { Answer, Send } from './wire.ts';
 
@@ -129,8 +130,11 @@ function entraClient(
   };
 }
 
-/** RFC 6750, section 2.1: what a bearer token may be made of. It has no blank, line end or macro. */
-const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+/**
+ * RFC 6750, section 2.1: what a bearer token may be made of. It has no blank, line end or macro; and a shorter one, once
+ * masked, would blot out ordinary words of the log.
+ */
+const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]{16,}=*$/;
 
 /** The checked fields of a token answer, the token masked; throws a Failure for every other answer. */
 function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
@@ -139,12 +143,10 @@ function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
     throw refusal(answer, body);
   }
   const { access_token: token, token_type: type, expires_in: expiresIn, refresh_in: refreshIn } = body;
-  if (typeof token === 'string' && token !== '' && !/[\r\n]/.test(token)) {
-    Secret.masked(token, mask);
-  }
   if (typeof token !== 'string' || !BEARER_TOKEN.test(token)) {
     throw new Failure('ET_ENTRA_ANSWER', 'Entra answered HTTP 200 without a usable access token.');
   }
+  Secret.masked(token, mask);
   if (typeof type !== 'string' || type.toLowerCase() !== 'bearer') {
     throw new Failure('ET_ENTRA_ANSWER', 'Entra answered with a token that is no bearer token, which is not used.');
   }
@@ -183,7 +185,9 @@ function refusal(answer: Answer, body: Record<string, unknown> | undefined): Fai
   }
   const aadsts = body === undefined ? undefined : aadstsOf(body);
   const ids = body === undefined ? '' : supportIds(body);
-  if (aadsts !== undefined) {
+  const number = aadsts === undefined ? '' : `, AADSTS${aadsts}`;
+  const isKnown = aadsts !== undefined && codeOfAadsts(aadsts) !== 'ET_ENTRA_REFUSED';
+  if (aadsts !== undefined && (isKnown || !isTransientStatus(answer.status))) {
     return new EntraRefusal(
       codeOfAadsts(aadsts),
       `Entra answered AADSTS${aadsts}${effort}${ids}.`,
@@ -192,10 +196,10 @@ function refusal(answer: Answer, body: Record<string, unknown> | undefined): Fai
     );
   }
   if (answer.status === 429) {
-    return new Failure('ET_ENTRA_THROTTLED', `Entra answered HTTP 429${effort}${ids}.`);
+    return new Failure('ET_ENTRA_THROTTLED', `Entra answered HTTP 429${number}${effort}${ids}.`);
   }
   if (answer.status === 408 || answer.status >= 500) {
-    return new Failure('ET_ENTRA_UNAVAILABLE', `Entra answered HTTP ${answer.status}${effort}${ids}.`);
+    return new Failure('ET_ENTRA_UNAVAILABLE', `Entra answered HTTP ${answer.status}${number}${effort}${ids}.`);
   }
   const error = body?.['error'];
   if (answer.status >= 400 && typeof error === 'string' && /^[a-z_]{3,40}$/.test(error)) {

@@ -15,37 +15,35 @@ export interface IdToken {
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 /**
- * Reads a JWT and masks it first. Gives undefined for anything that is no JWT with an issuer, a subject, an audience
- * and an expiry; what stands there instead is masked as well where it could be a secret of another kind.
+ * Reads a JWT and masks it before anything of it can be printed. Gives undefined for anything that is no JWT with an
+ * issuer, a subject, an audience and an expiry; nothing of that is printed.
  */
 export function readIdToken(text: string, mask: Mask): IdToken | undefined {
   if (!SHAPE.test(text)) {
     return undefined;
   }
-  const token = Secret.masked(text, mask);
   const claims = payload(text);
   if (claims === undefined) {
     return undefined;
   }
   const audiences = typeof claims['aud'] === 'string' ? [claims['aud']] : claims['aud'];
   const { iss, sub, exp, iat } = claims;
-  if (
-    typeof iss !== 'string' ||
-    typeof sub !== 'string' ||
-    typeof exp !== 'number' ||
-    !Number.isFinite(exp) ||
-    !Array.isArray(audiences)
-  ) {
+  if (typeof iss !== 'string' || typeof sub !== 'string' || !isInstant(exp) || !Array.isArray(audiences)) {
     return undefined;
   }
   return {
-    token,
+    token: Secret.masked(text, mask),
     issuer: iss,
     subject: sub,
     audiences: audiences.filter((audience): audience is string => typeof audience === 'string'),
     expiresAt: exp * 1000,
-    issuedAt: typeof iat === 'number' && Number.isFinite(iat) ? iat * 1000 : undefined,
+    issuedAt: isInstant(iat) ? iat * 1000 : undefined,
   };
+}
+
+/** Seconds since 1970 that a date can hold. */
+function isInstant(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && value < 1e11;
 }
 
 function payload(jwt: string): Record<string, unknown> | undefined {

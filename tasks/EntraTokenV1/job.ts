@@ -26,6 +26,9 @@ export type IdTokenAddress =
 export function readJob(agent: Agent): Job {
   const token =
     agent.endpoint('SYSTEMVSSCONNECTION')?.parameter('AccessToken') ?? agent.variable('System.AccessToken')?.trim();
+  if (token) {
+    agent.guard(token);
+  }
   return {
     token: token ? Secret.maskedByAgent(token) : undefined,
     idTokenAddress: readIdTokenAddress(agent),
@@ -82,12 +85,12 @@ function hubOf(hostType: string | undefined): string {
   return ['release', 'deployment', 'gates'].includes(hostType?.toLowerCase() ?? '') ? 'release' : 'build';
 }
 
-/** The same host, or two of the names under which Azure DevOps Services serves one organization. */
+/** The same host and port, or two of the names under which Azure DevOps Services serves one organization. */
 function isSameOrganization(given: URL, collection: URL | undefined): boolean {
   const isServices = (host: string): boolean => /(?:^|\.)(?:dev\.azure\.com|visualstudio\.com)$/.test(host);
   return (
     collection === undefined ||
-    given.hostname === collection.hostname ||
+    given.host === collection.host ||
     (isServices(given.hostname) && isServices(collection.hostname))
   );
 }

@@ -9,20 +9,26 @@ import { Failure } from './failure.ts';
 import { isRecord } from './id-token.ts';
 import type { Network } from './network.ts';
 import { agentSecureContext, ConnectionPool } from './pool.ts';
-import { isRunning, type ProcessMark } from './processes.ts';
+import { isRunning, type JobMark } from './processes.ts';
 import type { NetworkOrders, RefresherOrders } from './refresher.ts';
 import { nextRenewal, nextTry } from './renewal.ts';
 import { TRY_MS } from './retry.ts';
 import { Secret } from './secret.ts';
 import { removeTokenFile, writeTokenFile, writeWhole } from './token-file.ts';
-import { STATUS_FILE } from './token-folder.ts';
+import { removeTokenFolder, STATUS_FILE } from './token-folder.ts';
 import { createWire } from './wire.ts';
 
 /** How often the folder and the job's processes are looked at. Milliseconds. */
 const LOOK_MS = 500;
 
-/** In this time after the step a process that only wrapped it has ended too; the agent has not. Milliseconds. */
-const WRAPPER_MS = 150;
+/** In this time after the step, what only wrapped it has ended too; the agent has not. Milliseconds. */
+const WITH_STEP_MS = 250;
+
+/** How often it is looked while that has to be told apart. Milliseconds. */
+const FIRST_LOOKS_MS = 50;
+
+/** The longest time that a timer can hold (Node: timers). Milliseconds. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** A refusal may be a hiccup once; said this often in a row it is for good. */
 const REFUSALS = 3;
@@ -37,6 +43,7 @@ const refusals: ReadonlySet<Code> = new Set<Code>([
 
 function main(): void {
   const orders = readOrders();
+  writeStatus(orders.folder, 0, undefined);
   // Says that the orders arrived whole, and lets go of the last stream that is shared with the step.
   writeSync(1, '.');
   closeSync(1);
@@ -80,15 +87,20 @@ function keepFresh(orders: RefresherOrders): void {
       renewed++;
       failures = 0;
       refused = 0;
-      writeStatus(undefined);
+      writeStatus(orders.folder, renewed, undefined);
       later(nextRenewal(current.lifeMs));
     } catch (error) {
       const code = error instanceof Failure ? error.code : 'ET_UNEXPECTED';
       failures++;
       refused = refusals.has(code) ? refused + 1 : 0;
-      writeStatus(code);
+      writeStatus(orders.folder, renewed, code);
       if (refused === REFUSALS) {
-        process.exit(0);
+        // Nothing more will come; the token that is there serves until its end.
+        setTimeout(() => {
+          removeTokenFile(orders.folder);
+          process.exit(0);
+        }, untilRemoval());
+        return;
       }
       // A connection that failed is not used again.
       pool.destroy();
@@ -101,62 +113,63 @@ function keepFresh(orders: RefresherOrders): void {
     setTimeout(() => void renew(), milliseconds);
     // No reader may find an expired token: in an outage that outlasts it, the file is gone until the next one comes.
     clearTimeout(expiry);
-    expiry = setTimeout(
-      () => removeTokenFile(orders.folder),
-      Math.max(0, Math.min(current.expiresAt - Date.now(), 2 ** 31 - 1)),
-    );
+    expiry = setTimeout(() => removeTokenFile(orders.folder), untilRemoval());
   }
 
-  function writeStatus(failing: Code | undefined): void {
-    const status = { pid: process.pid, renewed, failing };
-    try {
-      writeWhole(orders.folder, STATUS_FILE, JSON.stringify(status));
-    } catch {
-      // The folder is gone or full: the first ends the process at the next look, the second shows in the token file.
-    }
+  /** A little before the token's end, because a timer fires late and clocks have whole seconds. */
+  function untilRemoval(): number {
+    const left = current.expiresAt - Date.now() - Math.min(1000, current.lifeMs / 20);
+    return Math.max(0, Math.min(left, LONGEST_TIMER_MS));
   }
 
   let expiry: NodeJS.Timeout | undefined;
-  writeStatus(undefined);
   later(nextRenewal(current.lifeMs));
 }
 
-/**
- * Ends the process with its folder, and with the agent. The agent is the nearest process above the step that outlives
- * the step: in a container nothing does, and there the end of the container ends this process too.
- */
-function watchJob(orders: RefresherOrders): void {
+/** Leaves word for the post-job stage. */
+function writeStatus(folder: string, renewed: number, failing: Code | undefined): void {
+  try {
+    writeWhole(folder, STATUS_FILE, JSON.stringify({ pid: process.pid, renewed, failing }));
+  } catch {
+    // The folder is gone or full: the first ends the process at the next look, the second shows in the token file.
+  }
+}
+
+/** Ends the process with its folder, and with the agent; a folder whose job is over goes with it. */
+function watchJob({ folder, step, job }: RefresherOrders): void {
   let stepEndedAt: number | undefined;
-  let agent: ProcessMark | undefined;
   const look = (): void => {
-    if (!isThere(orders.folder)) {
+    if (!isThere(folder)) {
       process.exit(0);
     }
-    if (agent !== undefined) {
-      if (!isRunning(agent)) {
-        process.exit(0);
-      }
-      setTimeout(look, LOOK_MS);
-      return;
+    if (step !== undefined && stepEndedAt === undefined && !isRunning(step)) {
+      stepEndedAt = Date.now();
     }
-    if (stepEndedAt === undefined) {
-      const [parent] = orders.ancestors;
-      if (orders.step !== undefined && isRunning(orders.step)) {
-        // Whatever wraps the step outlives it; if it is gone first, it was killed, and the job is over.
-        if (parent !== undefined && !isRunning(parent)) {
-          process.exit(0);
-        }
-      } else {
-        stepEndedAt = Date.now();
+    if (!isRunning(job.agent)) {
+      if (endedWithStep(job, stepEndedAt)) {
+        // Not the agent, but what started the step in a job container; the end of the container ends this process too.
+        watchFolder(folder);
+        return;
       }
-    } else if (Date.now() - stepEndedAt >= WRAPPER_MS) {
-      agent = orders.ancestors.find(isRunning);
-      setTimeout(look, agent === undefined ? LOOK_MS : 0);
-      return;
+      removeTokenFolder(folder);
+      process.exit(0);
     }
-    setTimeout(look, 50);
+    const isSettled = stepEndedAt !== undefined && Date.now() - stepEndedAt > WITH_STEP_MS;
+    setTimeout(look, isSettled || !job.isTopmost ? LOOK_MS : FIRST_LOOKS_MS);
   };
   look();
+}
+
+function endedWithStep({ isTopmost }: JobMark, stepEndedAt: number | undefined): boolean {
+  return isTopmost && stepEndedAt !== undefined && Date.now() - stepEndedAt <= WITH_STEP_MS;
+}
+
+function watchFolder(folder: string): void {
+  setInterval(() => {
+    if (!isThere(folder)) {
+      process.exit(0);
+    }
+  }, LOOK_MS);
 }
 
 function isThere(folder: string): boolean {

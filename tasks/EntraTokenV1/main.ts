@@ -25,6 +25,8 @@ async function main(): Promise<void> {
   const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent.ts'), import('./run.ts')]);
   const agent = pipelineAgent();
   process.on('uncaughtException', (error) => void fail(agent, error));
+  // A step that ends without a word has succeeded in the agent's eyes; one that never came to its end must not.
+  process.once('beforeExit', () => void fail(agent, new Error('the step came to no end')));
   try {
     await run(agent, {
       now: Date.now,

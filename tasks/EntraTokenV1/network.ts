@@ -32,6 +32,8 @@ export interface ClientCertificate {
 export interface NetworkFacts {
   variable(name: string): string | undefined;
   environment(name: string): string | undefined;
+  /** Keeps a secret that the agent masks itself out of everything that the task prints, in pieces too. */
+  guard(secret: string): void;
 }
 
 /**
@@ -53,7 +55,10 @@ function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> 
     return undefined;
   }
   const password = facts.variable('Agent.ProxyPassword');
-  const proxy = parseProxy(address, 'Agent.ProxyUrl');
+  const proxy = parseProxy(address, 'Agent.ProxyUrl', facts);
+  if (password) {
+    facts.guard(password);
+  }
   return {
     proxy: {
       url: proxy.url,
@@ -91,21 +96,23 @@ function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'byp
     .split(/[\s,;]+/)
     .map((host) => host.toLowerCase())
     .filter((host) => host !== '');
-  return { proxy: address ? parseProxy(address, 'HTTPS_PROXY') : undefined, bypass: { hosts } };
+  return { proxy: address ? parseProxy(address, 'HTTPS_PROXY', facts) : undefined, bypass: { hosts } };
 }
 
-function parseProxy(address: string, setting: string): HttpProxy {
+function parseProxy(address: string, setting: string, { guard }: NetworkFacts): HttpProxy {
   const text = address.trim();
-  const url = URL.parse === undefined ? tryUrl(text) : URL.parse(text);
+  const url = tryUrl(text);
   const withScheme = url?.host ? url : tryUrl(`http://${text}`);
   if (!withScheme || !/^https?:$/.test(withScheme.protocol) || withScheme.hostname === '') {
     throw new Failure('ET_PROXY_SETTING', `${setting} is no address of a proxy.`);
   }
   const password = decode(withScheme.password);
+  if (password !== '') {
+    guard(password);
+  }
   return {
     url: withScheme.origin,
     username: decode(withScheme.username) || undefined,
-    // The agent's masker blots out the password of every address it prints; the task prints the origin alone.
     password: password ? Secret.maskedByAgent(password) : undefined,
   };
 }

@@ -16,6 +16,9 @@ export class ProxyRefusal extends Error {
   }
 }
 
+/** The proxy itself could not be reached, or did not answer in HTTP. */
+export class ProxyFailure extends Error {}
+
 /** Time for one address of a name before the next is tried too. Node's 250 ms is less than a slow handshake needs. */
 const NEXT_ADDRESS_MS = 1000;
 
@@ -121,7 +124,7 @@ function openTunnel(proxy: HttpProxy, authority: string, tlsOptions: https.Agent
     });
     request.on('error', (error) => {
       clearTimeout(timer);
-      reject(error);
+      reject(new ProxyFailure('the proxy failed', { cause: error }));
     });
     request.end();
   });

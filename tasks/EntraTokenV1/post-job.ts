@@ -15,11 +15,9 @@ function main(): void {
     return;
   }
   const status = readStatus(folder);
-  if (status !== undefined) {
-    endRefresher(status.pid);
-  }
+  const wasRunning = status !== undefined && endRefresher(status.pid);
   removeTokenFolder(folder);
-  process.stdout.write(`${summary(status)}\n`);
+  process.stdout.write(`${summary(status, wasRunning)}\n`);
 }
 
 interface Status {
@@ -45,29 +43,38 @@ function readStatus(folder: string): Status | undefined {
   }
 }
 
-/** The number may belong to another process by now; only one that runs our script is ended. */
-function endRefresher(pid: number): void {
+/** The number may belong to another process by now; only one that runs our script is ended. Tells whether it still ran. */
+function endRefresher(pid: number): boolean {
   const mark = pid > 1 && isOurs(pid) ? markProcess(pid) : undefined;
   if (mark === undefined) {
-    return;
+    return canTell() ? false : markProcess(pid) !== undefined;
   }
   signal(pid, 'SIGTERM');
   const start = Date.now();
   while (isRunning(mark)) {
     if (Date.now() - start > GRACE_MS) {
       signal(pid, 'SIGKILL');
-      return;
+      break;
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
   }
+  return true;
 }
 
 /** Where the system does not show the arguments of a process, the missing folder ends it within a second. */
 function isOurs(pid: number): boolean {
+  return argumentsOf(pid)?.includes('keep-fresh.js') ?? false;
+}
+
+function canTell(): boolean {
+  return argumentsOf(process.pid) !== undefined;
+}
+
+function argumentsOf(pid: number): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('keep-fresh.js');
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
   } catch {
-    return false;
+    return undefined;
   }
 }
 
@@ -79,16 +86,19 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-function summary(status: Status | undefined): string {
+function summary(status: Status | undefined, wasRunning: boolean): string {
   if (status === undefined) {
-    return 'The token file was removed; it was never renewed.';
+    return 'The token file is removed; it was not renewed.';
   }
-  const renewals = status.renewed === 1 ? 'once' : `${status.renewed} times`;
+  const { renewed, failing } = status;
+  const renewals = renewed === 0 ? 'not yet renewed' : renewed === 1 ? 'renewed once' : `renewed ${renewed} times`;
   const state =
-    status.failing === undefined
-      ? 'renewal was working to the end'
-      : `renewal was failing at the end (${status.failing})`;
-  return `The token file was renewed ${renewals} and is removed; ${state}.`;
+    failing !== undefined
+      ? `renewal was failing at the end (${failing})`
+      : wasRunning
+        ? 'renewal was working to the end'
+        : 'the process that renewed it had ended before';
+  return `The token file was ${renewals} and is removed; ${state}.`;
 }
 
 try {

@@ -22,17 +22,44 @@ export function isRunning(mark: ProcessMark): boolean {
   return now !== undefined && now.startTime === mark.startTime;
 }
 
-/** The processes above this one, nearest first, without the first process of the system or container. */
-export function ancestorsOf(parent: number): ProcessMark[] {
-  const ancestors: ProcessMark[] = [];
-  for (let pid = parent; pid > 1 && ancestors.length < 32; pid = readStat(pid)?.parent ?? 0) {
+/** What ends when the job ends. */
+export interface JobMark {
+  readonly agent: ProcessMark;
+  /**
+   * True where nothing stands above the agent. It may then be what `docker exec` started in a job container, which ends
+   * with the step and not with the job.
+   */
+  readonly isTopmost: boolean;
+}
+
+/**
+ * Finds the agent above a step: the nearest process that does not carry the mark which the agent puts on every process
+ * of the job (VSTS_PROCESS_LOOKUP_ID; on the agent's own processes it is missing). Gives undefined where the process
+ * that started the step is gone. Without /proc, that process is taken for the agent.
+ * @param parent the number of the process that started the step
+ * @param lookupId the mark, where the job has one
+ */
+export function findAgent(parent: number, lookupId: string | undefined): JobMark | undefined {
+  for (let pid = parent; pid > 0; ) {
     const mark = markProcess(pid);
     if (mark === undefined) {
-      break;
+      return undefined;
     }
-    ancestors.push(mark);
+    const above = readStat(pid)?.parent ?? 0;
+    if (lookupId === undefined || above <= 1 || !carries(pid, lookupId)) {
+      return { agent: mark, isTopmost: above === 0 };
+    }
+    pid = above;
   }
-  return ancestors;
+  return undefined;
+}
+
+function carries(pid: number, lookupId: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`VSTS_PROCESS_LOOKUP_ID=${lookupId}`);
+  } catch {
+    return false;
+  }
 }
 
 interface Stat {

@@ -3,7 +3,7 @@ import { parse } from 'node:path';
 import type { IdTokenRequest } from './azure-devops.ts';
 import { errorCode, Failure } from './failure.ts';
 import type { Network } from './network.ts';
-import type { ProcessMark } from './processes.ts';
+import type { JobMark, ProcessMark } from './processes.ts';
 
 /** What the background process is told, over its standard input alone. Plain JSON; `reveal()` is its only source of secrets. */
 export interface RefresherOrders {
@@ -14,9 +14,9 @@ export interface RefresherOrders {
   /** When the token in the file expires and how long it lives in all, by our clock. Milliseconds. */
   readonly expiresAt: number;
   readonly lifeMs: number;
-  /** The step, and the processes above it. */
+  /** The step, and the agent that started it. */
   readonly step: ProcessMark | undefined;
-  readonly ancestors: readonly ProcessMark[];
+  readonly job: JobMark;
   readonly network: NetworkOrders;
 }
 

@@ -1,6 +1,9 @@
 /** An ID token is renewed at the latest this long before its end, where it lives long enough for that. Milliseconds. */
 const BEFORE_END_MS = 2 * 60_000;
 
+/** Not even a token that is given out already expired is asked for more often than this. Milliseconds. */
+const SHORTEST_WAIT_MS = 500;
+
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
 
@@ -11,7 +14,7 @@ const LONGEST_DELAY_MS = 30_000;
 export function nextRenewal(lifeMs: number): number {
   const half = lifeMs * 0.4;
   const beforeEnd = lifeMs - BEFORE_END_MS;
-  return Math.max(0, Math.min(half, beforeEnd > lifeMs / 4 ? beforeEnd : half));
+  return Math.max(SHORTEST_WAIT_MS, Math.min(half, beforeEnd > lifeMs / 4 ? beforeEnd : half));
 }
 
 /**

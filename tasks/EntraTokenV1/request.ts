@@ -85,6 +85,14 @@ export const inputNames = [
 ] as const;
 type InputName = (typeof inputNames)[number];
 
+/** What stands in for a required input whose macro was not expanded, so that it is not called missing as well. */
+const UNEXPANDED: Partial<Record<InputName, string>> = {
+  connectedServiceNameARM: 'unexpanded',
+  azureDevOpsServiceConnection: 'unexpanded',
+  tenantId: 'unexpanded',
+  clientId: 'unexpanded',
+};
+
 /**
  * Reads and checks all that the step was given, before the first request. Throws one Failure that names every fault of
  * the inputs; a connection that cannot be used has a Failure of its own.
@@ -92,12 +100,17 @@ type InputName = (typeof inputNames)[number];
 export function readRequest(agent: Agent): Request {
   const faults: string[] = [];
   const inputs = readInputs(agent, faults);
+  checkFit(inputs, faults);
+  checkRequired(inputs, faults);
+  if (faults.length > 0) {
+    // Which cloud it is stays open; the public cloud's presets still show the faults of the lines.
+    readScopes(inputs.scopes, publicCloud, faults);
+  }
   throwFaults(faults);
   const identity = readIdentity(inputs, agent, faults);
-  throwFaults(faults);
-  checkTenant(identity, inputs);
   const scopes = readScopes(inputs.scopes || defaultScope(identity), identity.cloud, faults);
   throwFaults(faults);
+  checkTenant(identity, inputs);
   return {
     source: identity.source,
     clientId: identity.clientId,
@@ -127,7 +140,7 @@ function readInputs(agent: Agent, faults: string[]): Inputs {
     const macro = /\$\([^)\s][^)]*\)|\$\{\{|\$\[/.exec(value)?.[0];
     if (macro !== undefined) {
       faults.push(`${name} holds ${printable(macro, 80)}, which was not expanded: the job has no such variable.`);
-      return '';
+      return UNEXPANDED[name] ?? '';
     }
     return value;
   };
@@ -217,14 +230,13 @@ interface Identity {
 }
 
 function readIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
-  checkFit(inputs, faults);
   switch (inputs.credentialSource) {
     case 'azureRM':
       return connectionIdentity('azureRM', 'connectedServiceNameARM', inputs, agent, faults);
     case 'azureDevOps':
       return connectionIdentity('azureDevOps', 'azureDevOpsServiceConnection', inputs, agent, faults);
     case 'pipeline':
-      return pipelineIdentity(inputs, agent, faults);
+      return pipelineIdentity(inputs, agent);
     case 'kubernetes':
       return kubernetesIdentity(inputs, agent, faults);
   }
@@ -250,6 +262,22 @@ function checkFit(inputs: Inputs, faults: string[]): void {
   }
 }
 
+/** Names every input that the chosen source cannot do without. */
+function checkRequired(inputs: Inputs, faults: string[]): void {
+  const { credentialSource: source } = inputs;
+  if (source === 'azureRM' && inputs.connectedServiceNameARM === '') {
+    faults.push('azureSubscription is missing; credentialSource azureRM needs the service connection.');
+  }
+  if (source === 'azureDevOps' && inputs.azureDevOpsServiceConnection === '') {
+    faults.push('azureDevOpsServiceConnection is missing; credentialSource azureDevOps needs the service connection.');
+  }
+  for (const name of ['tenantId', 'clientId'] as const) {
+    if (source === 'pipeline' && inputs[name] === '') {
+      faults.push(`${name} is missing; credentialSource pipeline has no connection that could name it.`);
+    }
+  }
+}
+
 function connectionIdentity(
   kind: ConnectionKind,
   name: 'connectedServiceNameARM' | 'azureDevOpsServiceConnection',
@@ -258,11 +286,6 @@ function connectionIdentity(
   faults: string[],
 ): Identity {
   const id = inputs[name];
-  if (id === '') {
-    const alias = kind === 'azureRM' ? 'azureSubscription' : name;
-    faults.push(`${alias} is missing; credentialSource ${kind} needs the service connection.`);
-  }
-  throwFaults(faults);
   const connection = readConnection(kind, id, agent.endpoint(id));
   if (inputs.clientId !== '' && inputs.clientId.toLowerCase() !== connection.clientId.toLowerCase()) {
     faults.push(
@@ -281,13 +304,7 @@ function connectionIdentity(
   };
 }
 
-function pipelineIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
-  for (const name of ['tenantId', 'clientId'] as const) {
-    if (inputs[name] === '') {
-      faults.push(`${name} is missing; credentialSource pipeline has no connection that could name it.`);
-    }
-  }
-  throwFaults(faults);
+function pipelineIdentity(inputs: Inputs, agent: Agent): Identity {
   return {
     source: { kind: 'pipeline', fallback: readFallback(inputs, agent) },
     clientId: inputs.clientId,
@@ -302,7 +319,14 @@ function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: string[]): Ide
   const clientId = inputs.clientId || agent.environment('AZURE_CLIENT_ID')?.trim() || '';
   const tenantId = inputs.tenantId || agent.environment('AZURE_TENANT_ID')?.trim() || '';
   const path = tokenFilePath(inputs, agent) ?? '';
-  throwFaults(faults);
+  const exported = agent.environment('AZURE_FEDERATED_TOKEN_FILE')?.trim();
+  if (path === '' && exported !== undefined) {
+    throw new Failure(
+      'ET_KUBERNETES_VARIABLES',
+      'AZURE_FEDERATED_TOKEN_FILE names the token file that an earlier step of this job exported, and no longer the pod’s.',
+      'Set clientId, tenantId and tokenFilePath on this step, or put it before the step that exports.',
+    );
+  }
   const missing = Object.entries({
     AZURE_CLIENT_ID: clientId,
     AZURE_TENANT_ID: tenantId,

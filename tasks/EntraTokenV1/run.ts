@@ -6,7 +6,7 @@ import { exportFacts, needsTokenFile, setExports } from './exports.ts';
 import { Failure, unforeseen } from './failure.ts';
 import { type Network, readNetwork } from './network.ts';
 import { agentSecureContext, ConnectionPool } from './pool.ts';
-import { ancestorsOf, markProcess } from './processes.ts';
+import { findAgent, markProcess } from './processes.ts';
 import { publish } from './publish.ts';
 import { networkOrders, renewalOrders, startRefresher } from './refresher.ts';
 import { reportIdentity, reportIdToken, reportTokens } from './report.ts';
@@ -138,8 +138,8 @@ async function provideTokenFile(
     agent.log(`Token file    ${file} (not renewed: ${why})`);
     return file;
   }
-  const ancestors = ancestorsOf(surroundings.parent);
-  if (surroundings.parent > 1 && ancestors.length === 0) {
+  const job = findAgent(surroundings.parent, agent.environment('VSTS_PROCESS_LOOKUP_ID'));
+  if (job === undefined) {
     throw new Failure('ET_REFRESHER', 'The agent that started the step has ended.');
   }
   const now = surroundings.now();
@@ -152,7 +152,7 @@ async function provideTokenFile(
       expiresAt,
       lifeMs: expiresAt - now,
       step: markProcess(process.pid),
-      ancestors,
+      job,
       network: networkOrders(network),
     },
     agent.environment,

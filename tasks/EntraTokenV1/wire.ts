@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import * as https from 'node:https';
 import { codeOfNodeError, isTransientNodeError } from './catalogue.ts';
 import { errorCode, Failure } from './failure.ts';
-import { type ConnectionPool, ProxyRefusal } from './pool.ts';
+import { type ConnectionPool, ProxyFailure, ProxyRefusal } from './pool.ts';
 import { ALL_TRIES_MS, delayAfter, isTransientStatus, readRetryAfter, TRY_MS } from './retry.ts';
 import { duration } from './text.ts';
 
@@ -94,13 +94,16 @@ function exchangeMessages(post: Post, pool: ConnectionPool, timeoutMs: number, n
     });
     // One timer over everything: a server that sends a byte a second would never trip an idle timeout.
     const timer = setTimeout(() => {
-      request.destroy(Object.assign(new Error('no complete answer in time'), { code: 'ETIMEDOUT' }));
+      settle(() => reject(withCode('ETIMEDOUT')));
+      request.destroy();
     }, timeoutMs);
     const settle = (act: () => void): void => {
       clearTimeout(timer);
       act();
     };
     request.on('error', (error) => settle(() => reject(error)));
+    // A request that is destroyed without a socket, or answered with 101, ends in neither an answer nor an error.
+    request.once('close', () => settle(() => reject(withCode('ECONNRESET'))));
     request.once('response', (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
@@ -114,19 +117,28 @@ function exchangeMessages(post: Post, pool: ConnectionPool, timeoutMs: number, n
       });
       response.on('error', (error) => settle(() => reject(error)));
       response.once('end', () => {
-        const date = Date.parse(response.headers.date ?? '');
         settle(() =>
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,
             body: Buffer.concat(chunks).toString('utf8'),
-            skewMs: Number.isNaN(date) ? undefined : date - now(),
+            skewMs: readSkew(response.headers.date, now()),
           }),
         );
       });
     });
     request.end(post.body);
   });
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/** The header has whole seconds: a clock is only off by what lies outside of the second that it names. */
+function readSkew(header: string | undefined, now: number): number | undefined {
+  const date = Date.parse(header ?? '');
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now) + Math.min(0, date + 999 - now);
 }
 
 function isTransient(outcome: Outcome, post: Post): boolean {
@@ -136,7 +148,7 @@ function isTransient(outcome: Outcome, post: Post): boolean {
   if (outcome.error instanceof ProxyRefusal) {
     return isTransientStatus(outcome.error.status);
   }
-  const causes = causesOf(outcome.error);
+  const causes = causesOf(outcome.error instanceof ProxyFailure ? outcome.error.cause : outcome.error);
   return causes.length > 0 && causes.every(({ code }) => isTransientNodeError(code));
 }
 
@@ -173,6 +185,9 @@ function brief(outcome: Outcome): string {
   if (outcome.error instanceof ProxyRefusal) {
     return `the proxy answered HTTP ${outcome.error.status}`;
   }
+  if (outcome.error instanceof ProxyFailure) {
+    return `the proxy failed: ${brief({ error: outcome.error.cause })}`;
+  }
   const causes = causesOf(outcome.error).map(({ code, address }) => (address ? `${code} at ${address}` : code));
   return causes.length > 0 ? causes.join(', ') : 'the connection failed';
 }
@@ -189,6 +204,9 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number): Fa
       'ET_PROXY',
       `The proxy answered HTTP ${error.status} when asked for a tunnel to ${post.url.host}${effort}.`,
     );
+  }
+  if (error instanceof ProxyFailure) {
+    return new Failure('ET_PROXY', `${asked} could not be asked${effort}: ${brief({ error })}.`);
   }
   const codes = causesOf(error);
   if (codes.some(({ code }) => code.startsWith('HPE_'))) {

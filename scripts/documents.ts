@@ -1,0 +1,89 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { china, presetNames, publicCloud, usGovernment } from '../tasks/EntraTokenV1/clouds.ts';
+import { credentialSources } from '../tasks/EntraTokenV1/request.ts';
+import { visibleInputs } from './form.ts';
+import { root } from './layout.ts';
+import { type Manifest, type ManifestInput, readManifest } from './manifest.ts';
+
+const clouds = [publicCloud, usGovernment, china];
+
+/** The tables that stand in the documentation between two markers, by the file and the marker's name. */
+const tables: Readonly<Record<string, Readonly<Record<string, (manifest: Manifest) => string>>>> = {
+  'overview.md': { inputs, outputs },
+  'docs/choosing-a-source.md': { presets },
+};
+
+/** A file of the documentation with its tables made anew. Throws where a marker is missing. */
+export function withTables(file: string, text: string, manifest: Manifest = readManifest()): string {
+  return Object.entries(tables[file] ?? {}).reduce((result, [name, make]) => {
+    const marked = new RegExp(`(<!-- ${name}: npm run documents -->\\n)[^]*?(\\n<!-- ${name} end -->)`);
+    if (!marked.test(result)) {
+      throw new Error(`${file} has no markers for the table '${name}'`);
+    }
+    return result.replace(marked, (_, begin: string, end: string) => `${begin}\n${make(manifest)}${end}`);
+  }, text);
+}
+
+/** The files that have such tables. */
+export const filesWithTables = Object.keys(tables);
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return `${[line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')}\n`;
+}
+
+function inputs(manifest: Manifest): string {
+  const rows = manifest.inputs.map((input) => [
+    [input.name, ...input.aliases].map((name) => `\`${name}\``).reverse().join(' or '),
+    choices(input),
+    shownFor(manifest, input),
+    input.help.replaceAll('|', '\\|'),
+  ]);
+  return table(['Input', 'Value', 'For', 'Meaning'], rows);
+}
+
+function choices({ type, options, properties, defaultValue, required }: ManifestInput): string {
+  const byDefault = (value: string): string => (value === defaultValue ? `**\`${value}\`**` : `\`${value}\``);
+  if (type === 'boolean') {
+    return ['true', 'false'].map(byDefault).join(', ');
+  }
+  if (type === 'pickList') {
+    const several = properties.get('MultiSelectFlatList') === 'True' ? 'any of ' : '';
+    return several + [...options.keys()].map(byDefault).join(', ');
+  }
+  if (type === 'multiLine') {
+    return 'lines';
+  }
+  return `${type.startsWith('connectedService:') ? 'a connection' : 'text'}${required ? ', required' : ''}`;
+}
+
+function shownFor(manifest: Manifest, input: ManifestInput): string {
+  const sources = credentialSources.filter((source) =>
+    visibleInputs(manifest, { credentialSource: source, exportEnvironment: 'tokenFile' }).includes(input),
+  );
+  return sources.length === credentialSources.length ? 'all' : sources.map((source) => `\`${source}\``).join(', ');
+}
+
+function outputs(manifest: Manifest): string {
+  return table(
+    ['Output', 'Meaning'],
+    manifest.outputs.map(({ name, description }) => [`\`${name}\``, description]),
+  );
+}
+
+function presets(): string {
+  const rows = presetNames.map((name) => [
+    `\`${name}\``,
+    ...clouds.map(({ resources }) => (resources[name] === undefined ? '–' : `\`${resources[name]}\``)),
+  ]);
+  return table(['Preset', ...clouds.map(({ title }) => title.replace(/^the /, ''))], rows);
+}
+
+if (process.argv[1]?.endsWith('documents.ts')) {
+  for (const file of filesWithTables) {
+    const path = join(root, file);
+    writeFileSync(path, withTables(file, readFileSync(path, 'utf8')));
+    process.stdout.write(`${file}\n`);
+  }
+}
