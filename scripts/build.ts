@@ -18,6 +18,12 @@ export const leftOut: Readonly<Record<string, string>> = {
   tunnel: 'proxies of typed-rest-client; the connection pool knows the way',
 };
 
+/** Parts of Node that libraries load at their start but need late or never; loaded when they are first touched. */
+export const loadedLate: Readonly<Record<string, string>> = {
+  child_process: 'task-lib, for running programs',
+  zlib: 'typed-rest-client, for compressed answers',
+};
+
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup({ onResolve, onLoad }) {
@@ -28,6 +34,18 @@ const leaveOut: Plugin = {
         if (name === '__esModule' || name === 'then') return undefined;
         throw new Error(${JSON.stringify(`${path} is left out of the bundle`)});
       } });`,
+    }));
+  },
+};
+
+const loadLate: Plugin = {
+  name: 'load-late',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: new RegExp(`^(?:${Object.keys(loadedLate).join('|')})$`) }, ({ path, importer }) =>
+      importer.includes('node_modules') ? { path, namespace: 'loaded-late' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'loaded-late' }, ({ path }) => ({
+      contents: `module.exports = new Proxy({}, { get: (target, name) => require('node:${path}')[name] });`,
     }));
   },
 };
@@ -50,7 +68,7 @@ export async function bundle(): Promise<Metafile> {
     legalComments: 'none',
     charset: 'utf8',
     mainFields: ['module', 'main'],
-    plugins: [leaveOut],
+    plugins: [leaveOut, loadLate],
     define: {
       DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
       TASK_VERSION: JSON.stringify(manifest['version']),

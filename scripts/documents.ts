@@ -17,11 +17,11 @@ const tables: Readonly<Record<string, Readonly<Record<string, (manifest: Manifes
 /** A file of the documentation with its tables made anew. Throws where a marker is missing. */
 export function withTables(file: string, text: string, manifest: Manifest = readManifest()): string {
   return Object.entries(tables[file] ?? {}).reduce((result, [name, make]) => {
-    const marked = new RegExp(`(<!-- ${name}: npm run documents -->\\n)[^]*?(\\n<!-- ${name} end -->)`);
+    const marked = new RegExp(`(<!-- ${name}: npm run documents -->)[^]*?(<!-- ${name} end -->)`);
     if (!marked.test(result)) {
       throw new Error(`${file} has no markers for the table '${name}'`);
     }
-    return result.replace(marked, (_, begin: string, end: string) => `${begin}\n${make(manifest)}${end}`);
+    return result.replace(marked, (_, begin: string, end: string) => `${begin}\n\n${make(manifest)}\n${end}`);
   }, text);
 }
 

@@ -12,7 +12,7 @@ export const formExamples: Readonly<Record<string, Entered>> = {
   pipeline: {
     credentialSource: 'pipeline',
     tenantId: '8d3f5c1e-7a64-4b0f-9a51-2f6f0c7b4e19',
-    clientId: '5b2f1c3a-6d0e-4f48-8a6b-1c9d2e7f3a40',
+    clientId: '0a7d4c52-93be-4f18-8c6e-d5b1f2e3a947',
     scopes: 'graph',
   },
   kubernetes: { credentialSource: 'kubernetes', scopes: 'arm\ndb = sql', exportEnvironment: 'workloadIdentity' },

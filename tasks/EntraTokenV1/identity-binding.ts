@@ -120,7 +120,7 @@ function createPool(binding: IdentityBinding, pem: string | undefined): Connecti
   return new ConnectionPool({
     // The proxy stands in the cluster; the agent's own proxy leads out of it.
     network: undefined,
-    secureContext: tls.createSecureContext(pem === undefined ? {} : { ca: pem }),
+    trust: { context: tls.createSecureContext(pem === undefined ? {} : { ca: pem }), wider: undefined },
     ...(binding.serverName === undefined ? {} : { servername: binding.serverName }),
   });
 }

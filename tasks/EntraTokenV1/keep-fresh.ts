@@ -8,7 +8,7 @@ import type { Code } from './catalogue.ts';
 import { Failure } from './failure.ts';
 import { isRecord } from './id-token.ts';
 import type { Network } from './network.ts';
-import { agentSecureContext, ConnectionPool } from './pool.ts';
+import { agentTrust, ConnectionPool } from './pool.ts';
 import { isRunning, type JobMark } from './processes.ts';
 import type { NetworkOrders, RefresherOrders } from './refresher.ts';
 import { nextRenewal, nextTry } from './renewal.ts';
@@ -55,7 +55,7 @@ function main(): void {
 function keepFresh(orders: RefresherOrders): void {
   const jobToken = Secret.maskedByAgent(orders.jobToken);
   const network = networkOf(orders.network);
-  const secureContext = agentSecureContext(network);
+  const trust = agentTrust(network);
   let pool = newPool();
   let current = { expiresAt: orders.expiresAt, lifeMs: orders.lifeMs };
   let renewed = 0;
@@ -63,7 +63,7 @@ function keepFresh(orders: RefresherOrders): void {
   let refused = 0;
 
   function newPool(): ConnectionPool {
-    return new ConnectionPool({ network, secureContext, skipCertificateValidation: network.skipCertificateValidation });
+    return new ConnectionPool({ network, trust, skipCertificateValidation: network.skipCertificateValidation });
   }
 
   const send = createWire({

@@ -44,16 +44,6 @@ const MAY_PASS: ReadonlySet<string> = new Set([
   'ET_KUBERNETES_TOKEN_EXPIRED',
 ]);
 
-/** True where something stands at the path, whatever it is: its faults are then worth an error of their own. */
-export async function tokenFileExists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    return !['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(errorCode(error) ?? '');
-  }
-}
-
 async function readOnce(reader: TokenFileReader): Promise<IdToken> {
   const file = `The Kubernetes token file ${printable(reader.path, 300)}`;
   const text = (await readText(reader.path, file)).trim();

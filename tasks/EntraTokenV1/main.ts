@@ -1,5 +1,5 @@
+import { writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from './agent.ts';
 
 const parent = process.ppid;
@@ -13,10 +13,15 @@ function undoAll(): void {
 }
 
 // Before anything else is loaded: from here on a cancelled step ends at once and leaves nothing behind. The agent
-// decides the result of a cancelled step itself; the exit code stays 0.
+// decides the result of a step that it cancels itself; a step that somebody else ends must not count as succeeded.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     undoAll();
+    try {
+      writeSync(1, `##vso[task.complete result=Failed]The step was ended by ${signal}.\n`);
+    } catch {
+      // Nobody is left to read it.
+    }
     process.exit(0);
   });
 }
@@ -30,7 +35,7 @@ async function main(): Promise<void> {
   try {
     await run(agent, {
       now: Date.now,
-      sleep: (milliseconds) => sleep(milliseconds),
+      sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
       random: Math.random,
       parent,
       refresherScript: join(__dirname, 'keep-fresh.js'),

@@ -1,8 +1,9 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { isIP } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
 import * as tls from 'node:tls';
-import { Failure } from './failure.ts';
+import { errorCode, Failure } from './failure.ts';
 import { type ClientCertificate, type HttpProxy, type Network, proxyFor } from './network.ts';
 import { TRY_MS } from './retry.ts';
 
@@ -19,13 +20,31 @@ export class ProxyRefusal extends Error {
 /** The proxy itself could not be reached, or did not answer in HTTP. */
 export class ProxyFailure extends Error {}
 
+/** Whom a connection trusts. */
+export interface Trust {
+  readonly context: tls.SecureContext;
+  /** Whom else it trusts, made when a certificate is not from the first; undefined where nobody else is trusted. */
+  readonly wider: (() => tls.SecureContext) | undefined;
+}
+
+/** OpenSSL's codes for a chain that does not lead to a trusted authority. */
+const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
 /** Time for one address of a name before the next is tried too. Node's 250 ms is less than a slow handshake needs. */
 const NEXT_ADDRESS_MS = 1000;
+
+type Created = (error: Error | null, socket: Duplex) => void;
 
 export interface PoolOptions {
   /** What decides whether a host is reached through a proxy; undefined goes straight to every host. */
   readonly network: Pick<Network, 'proxy' | 'bypass'> | undefined;
-  readonly secureContext: tls.SecureContext;
+  readonly trust: Trust;
   readonly skipCertificateValidation?: boolean;
   /** The server name to ask for and to verify, where it is not the host of the address. */
   readonly servername?: string;
@@ -38,42 +57,98 @@ export interface PoolOptions {
  */
 export class ConnectionPool extends https.Agent {
   readonly #network: Pick<Network, 'proxy' | 'bypass'> | undefined;
+  readonly #warm = new Map<string, Duplex>();
 
-  constructor({ network, secureContext, skipCertificateValidation = false, servername }: PoolOptions) {
+  readonly #trust: Trust;
+
+  constructor({ network, trust, skipCertificateValidation = false, servername }: PoolOptions) {
     super({
       keepAlive: true,
-      secureContext,
+      secureContext: trust.context,
       rejectUnauthorized: !skipCertificateValidation,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
       ...(servername === undefined ? {} : { servername }),
     });
     this.#network = network;
+    this.#trust = trust;
   }
 
-  override createConnection(
-    options: https.RequestOptions,
-    created: (error: Error | null, socket: Duplex) => void,
-  ): Duplex | undefined | null {
+  override createConnection(options: https.RequestOptions, created: Created): Duplex | undefined | null {
     const host = options.host ?? '';
     const authority = `${host.includes(':') ? `[${host}]` : host}:${options.port ?? 443}`;
     const proxy = this.#network && proxyFor(this.#network, new URL(`https://${authority}`));
     if (proxy === undefined) {
-      return super.createConnection(options, created);
+      const warm = this.#warm.get(authority);
+      this.#warm.delete(authority);
+      if (warm?.destroyed === false) {
+        return warm;
+      }
+      if (this.#trust.wider === undefined) {
+        return super.createConnection(options, created);
+      }
     }
-    openTunnel(proxy, authority, this.options).then(
-      (socket) => {
-        const overTunnel: https.RequestOptions & { socket: Duplex } = { ...options, socket };
-        const secured = super.createConnection(overTunnel, created);
-        if (secured) {
-          created(null, secured);
-        }
-      },
+    this.#connect(options, proxy, authority).then(
+      (socket) => created(null, socket),
       // The stream beside an error is not looked at (Node: _http_agent.js, createSocket).
       (error: Error) => created(error, new PassThrough()),
     );
     return undefined;
   }
+
+  /** Connects with the first trust; where the certificate is of another authority, once more with the wider one. */
+  async #connect(options: https.RequestOptions, proxy: HttpProxy | undefined, authority: string): Promise<Duplex> {
+    const attempt = async (secureContext: tls.SecureContext): Promise<Duplex> => {
+      const tunnel = proxy === undefined ? {} : { socket: await openTunnel(proxy, authority, this.options) };
+      const secure: https.RequestOptions & tls.SecureContextOptions = { ...options, ...tunnel, ...{ secureContext } };
+      const socket = super.createConnection(secure);
+      if (!socket) {
+        throw new TypeError('no socket');
+      }
+      return secured(socket);
+    };
+    try {
+      return await attempt(this.#trust.context);
+    } catch (error) {
+      const { wider } = this.#trust;
+      if (wider === undefined || !UNKNOWN_AUTHORITY.has(errorCode(error) ?? '')) {
+        throw error;
+      }
+      return attempt(wider());
+    }
+  }
+
+  /**
+   * Opens a connection that the next request to this host will take, so that its handshake is under way while there is
+   * other work. Does nothing where a proxy stands between; a connection that fails is forgotten.
+   */
+  warm(url: URL): void {
+    const port = url.port || '443';
+    const authority = `${url.hostname}:${port}`;
+    if (this.#warm.has(authority) || (this.#network && proxyFor(this.#network, url) !== undefined)) {
+      return;
+    }
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const options: https.RequestOptions = { ...this.options, host, port };
+    const socket = super.createConnection(
+      options.servername === undefined && !isIP(host) ? { ...options, servername: host } : options,
+    );
+    if (socket) {
+      this.#warm.set(authority, socket);
+      socket.once('error', () => this.#warm.delete(authority));
+    }
+  }
+}
+
+/** Waits until the certificate of the other side is accepted. */
+function secured(socket: Duplex): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    socket.once('secureConnect', () => {
+      socket.removeListener('error', reject);
+      resolve(socket);
+    });
+    socket.once('error', reject);
+  });
 }
 
 /** Asks the proxy for a tunnel to `authority` (host:port); gives up after the time of one try. */
@@ -132,22 +207,33 @@ function openTunnel(proxy: HttpProxy, authority: string, tlsOptions: https.Agent
 
 /**
  * The authorities and the client certificate of the agent's configuration. The authorities come in addition to the
- * system's and to NODE_EXTRA_CA_CERTS: giving them as `ca` would replace both, and parse 150 certificates anew.
+ * system's and to NODE_EXTRA_CA_CERTS; but where the agent names some, they are usually the ones that count, so they
+ * are tried alone first: taking in the system's 150 certificates costs as much time as a request.
  * Throws a Failure for a certificate or key that cannot be used.
  */
-export function agentSecureContext(network: Pick<Network, 'authorities' | 'clientCertificate'>): tls.SecureContext {
-  try {
-    const context = tls.createSecureContext(clientOptions(network.clientCertificate));
-    if (network.authorities !== undefined) {
-      addAuthorities(context, network.authorities);
+export function agentTrust(network: Pick<Network, 'authorities' | 'clientCertificate'>): Trust {
+  const create = (options: tls.SecureContextOptions): tls.SecureContext => {
+    try {
+      return tls.createSecureContext({ ...clientOptions(network.clientCertificate), ...options });
+    } catch {
+      throw new Failure(
+        'ET_CERTIFICATE_FILE',
+        'The agent’s client certificate, its key or the authorities cannot be used.',
+      );
     }
-    return context;
-  } catch {
-    throw new Failure(
-      'ET_CERTIFICATE_FILE',
-      'The agent’s client certificate, its key or the authorities cannot be used.',
-    );
+  };
+  const { authorities } = network;
+  if (authorities === undefined) {
+    return { context: create({}), wider: undefined };
   }
+  return {
+    context: create({ ca: authorities }),
+    wider: () => {
+      const context = create({});
+      addAuthorities(context, authorities);
+      return context;
+    },
+  };
 }
 
 function clientOptions(client: ClientCertificate | undefined): tls.SecureContextOptions {

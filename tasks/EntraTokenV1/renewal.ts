@@ -19,12 +19,13 @@ export function nextRenewal(lifeMs: number): number {
 
 /**
  * How long to wait after the `failures`-th failure in a row. Delays grow up to half a minute, with jitter, but while a
- * token still lives they stay short against what is left of it: the next try has to come in time.
+ * token still lives they stay short against what is left of it: the next try has to come in time. After its end they
+ * are at most a twentieth of a life, which for the usual ten minutes is the longest delay.
  * @param random a number from 0 up to 1
  */
 export function nextTry(failures: number, leftMs: number, lifeMs: number, random: number): number {
   const growing = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures - 1, 16));
   const jittered = growing * (0.5 + random / 2);
-  const inTime = leftMs > 0 ? Math.max(leftMs / 8, lifeMs / 100) : LONGEST_DELAY_MS;
+  const inTime = leftMs > 0 ? Math.max(leftMs / 8, lifeMs / 100) : lifeMs / 20;
   return Math.max(100, Math.min(jittered, inTime));
 }

@@ -1,9 +1,9 @@
+import { existsSync } from 'node:fs';
 import { type IdTokenRequest, requestIdToken } from './azure-devops.ts';
 import type { Code } from './catalogue.ts';
 import { Failure } from './failure.ts';
 import { type IdToken, readIdToken } from './id-token.ts';
 import { bindingPool, readIdentityBinding, throughProxy } from './identity-binding.ts';
-import { readTokenFile, tokenFileExists } from './kubernetes.ts';
 import type { ConnectionPool } from './pool.ts';
 import type { CredentialSource, Request, TokenFile } from './request.ts';
 import type { Mask } from './secret.ts';
@@ -59,7 +59,7 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
       fallback === undefined ||
       !(error instanceof Failure) ||
       !couldNotBeAsked.has(error.code) ||
-      !(await tokenFileExists(fallback.path))
+      !existsSync(fallback.path)
     ) {
       throw error;
     }
@@ -139,6 +139,7 @@ async function openKubernetes(
   surroundings: SourceSurroundings,
 ): Promise<OpenSource> {
   const binding = readIdentityBinding(file.binding);
+  const { readTokenFile } = await import('./kubernetes.ts');
   const read = (): Promise<IdToken> =>
     readTokenFile({
       path: file.path,

@@ -39,6 +39,8 @@ export interface WireSurroundings {
   readonly sleep: (milliseconds: number) => Promise<void>;
   readonly random: () => number;
   readonly log: (line: string) => void;
+  /** Told when a request is on its way: the time until its answer is free for other work. */
+  readonly onSent?: () => void;
   /** The time of one try and of all tries, where it is not the usual one. Milliseconds. */
   readonly tryMs?: () => number;
   readonly allTriesMs?: number;
@@ -51,12 +53,21 @@ class AnswerTooLarge extends Error {}
 
 /** One path for both services, so that proxy, certificates, times and tries are decided once. */
 export function createWire(surroundings: WireSurroundings): Send {
-  const { pool, now, sleep, random, log, tryMs = () => TRY_MS, allTriesMs = ALL_TRIES_MS } = surroundings;
+  const {
+    pool,
+    now,
+    sleep,
+    random,
+    log,
+    tryMs = () => TRY_MS,
+    allTriesMs = ALL_TRIES_MS,
+    onSent = () => {},
+  } = surroundings;
   return async (post) => {
     const start = now();
     for (let tries = 1; ; tries++) {
       const left = tries === 1 ? Number.POSITIVE_INFINITY : allTriesMs - (now() - start);
-      const outcome = await once(post, pool(), Math.min(tryMs(), left), now);
+      const outcome = await once(post, pool(), Math.min(tryMs(), left), now, onSent);
       const tookMs = now() - start;
       const wait = delayAfter(tries, retryAfter(outcome, now()), random());
       const again = isTransient(outcome, post) && tookMs + wait < allTriesMs;
@@ -77,15 +88,27 @@ export function createWire(surroundings: WireSurroundings): Send {
 type Arrived = Omit<Answer, 'tries' | 'tookMs'>;
 type Outcome = Arrived | { readonly error: unknown };
 
-async function once(post: Post, pool: ConnectionPool, timeoutMs: number, now: () => number): Promise<Outcome> {
+async function once(
+  post: Post,
+  pool: ConnectionPool,
+  timeoutMs: number,
+  now: () => number,
+  onSent: () => void,
+): Promise<Outcome> {
   try {
-    return await exchangeMessages(post, pool, timeoutMs, now);
+    return await exchangeMessages(post, pool, timeoutMs, now, onSent);
   } catch (error) {
     return { error };
   }
 }
 
-function exchangeMessages(post: Post, pool: ConnectionPool, timeoutMs: number, now: () => number): Promise<Arrived> {
+function exchangeMessages(
+  post: Post,
+  pool: ConnectionPool,
+  timeoutMs: number,
+  now: () => number,
+  onSent: () => void,
+): Promise<Arrived> {
   return new Promise((resolve, reject) => {
     const request = https.request(post.url, {
       method: 'POST',
@@ -104,6 +127,7 @@ function exchangeMessages(post: Post, pool: ConnectionPool, timeoutMs: number, n
     request.on('error', (error) => settle(() => reject(error)));
     // A request that is destroyed without a socket, or answered with 101, ends in neither an answer nor an error.
     request.once('close', () => settle(() => reject(withCode('ECONNRESET'))));
+    request.once('finish', onSent);
     request.once('response', (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
