@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import * as tl from 'azure-pipelines-task-lib/task.js';
 import type { Failure } from './failure.ts';
 import { isRecord } from './id-token.ts';
@@ -18,6 +19,8 @@ export interface Agent {
   /** An input with the blanks around it removed; empty where it is not set. */
   input(name: string): string;
   variable(name: string): string | undefined;
+  /** A variable whose value must not be printed; it is masked before it is handed out. */
+  secretVariable(name: string): string | undefined;
   /** A variable of the environment that the step was started in. */
   environment(name: string): string | undefined;
   endpoint(id: string): Endpoint | undefined;
@@ -47,6 +50,13 @@ export function pipelineAgent(): Agent {
   process.removeAllListeners('unhandledRejection');
   const masked = new Set<string>();
   const guarded: string[] = [];
+  const mask = (text: string): void => {
+    if (!masked.has(text)) {
+      masked.add(text);
+      guarded.push(text);
+      tl.setSecret(text);
+    }
+  };
   const guard = (secret: string): void => {
     guarded.push(...printableForms(secret));
   };
@@ -55,16 +65,18 @@ export function pipelineAgent(): Agent {
   return {
     input: (name) => (tl.getInput(name) ?? '').trim(),
     variable: (name) => tl.getVariable(name) || undefined,
+    secretVariable: (name) => {
+      const value = readSilently(name)?.trim() || undefined;
+      if (value !== undefined && !/[\r\n]/.test(value)) {
+        mask(value);
+        guard(value);
+      }
+      return value;
+    },
     environment: (name) => process.env[name] || undefined,
     endpoint: readEndpoint,
     endpointUrl: (id) => tl.getEndpointUrl(id, true) || undefined,
-    mask: (text) => {
-      if (!masked.has(text)) {
-        masked.add(text);
-        guarded.push(text);
-        tl.setSecret(text);
-      }
-    },
+    mask,
     guard,
     setOutput: (name, value) =>
       value instanceof Secret
@@ -83,6 +95,16 @@ export function pipelineAgent(): Agent {
       tl.command('task.complete', { result: 'Failed' }, line);
     },
   };
+}
+
+/** The library writes each variable that it reads to the debug log, the secret ones too. */
+function readSilently(name: string): string | undefined {
+  tl.setStdStream(new Writable({ write: (_chunk, _encoding, done) => done() }));
+  try {
+    return tl.getVariable(name);
+  } finally {
+    tl.setStdStream(process.stdout);
+  }
 }
 
 /**

@@ -25,7 +25,7 @@ export type IdTokenAddress =
  */
 export function readJob(agent: Agent): Job {
   const token =
-    agent.endpoint('SYSTEMVSSCONNECTION')?.parameter('AccessToken') ?? agent.variable('System.AccessToken')?.trim();
+    agent.endpoint('SYSTEMVSSCONNECTION')?.parameter('AccessToken') ?? agent.secretVariable('System.AccessToken');
   if (token) {
     agent.guard(token);
   }

@@ -31,6 +31,8 @@ export interface ClientCertificate {
 /** Where the settings come from: the agent's variables, and the environment that the agent was started in. */
 export interface NetworkFacts {
   variable(name: string): string | undefined;
+  /** A variable whose value is masked and never printed. */
+  secretVariable(name: string): string | undefined;
   environment(name: string): string | undefined;
   /** Keeps a secret that the agent masks itself out of everything that the task prints, in pieces too. */
   guard(secret: string): void;
@@ -54,11 +56,8 @@ function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> 
   if (!address) {
     return undefined;
   }
-  const password = facts.variable('Agent.ProxyPassword');
+  const password = facts.secretVariable('Agent.ProxyPassword');
   const proxy = parseProxy(address, 'Agent.ProxyUrl', facts);
-  if (password) {
-    facts.guard(password);
-  }
   return {
     proxy: {
       url: proxy.url,
@@ -150,7 +149,7 @@ function readClientCertificate(facts: NetworkFacts): ClientCertificate | undefin
   if (certificate === undefined || key === undefined) {
     return undefined;
   }
-  const passphrase = facts.variable('Agent.ClientCertPassword');
+  const passphrase = facts.secretVariable('Agent.ClientCertPassword');
   return {
     certificate,
     key: Secret.maskedByAgent(key),

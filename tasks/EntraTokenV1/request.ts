@@ -209,13 +209,16 @@ function readClaims(text: string, faults: string[]): string | undefined {
   }
   const json = text.startsWith('{') ? text : Buffer.from(text, 'base64').toString('utf8');
   try {
-    if (isRecord(JSON.parse(json))) {
+    const claims: unknown = JSON.parse(json);
+    // OpenID Connect Core, 5.5: these members are objects of their own.
+    const members = ['access_token', 'id_token', 'userinfo'];
+    if (isRecord(claims) && members.every((name) => !Object.hasOwn(claims, name) || isRecord(claims[name]))) {
       return json;
     }
   } catch {
-    // Told below, together with JSON that is no object.
+    // Told below, together with JSON that is no claims request.
   }
-  faults.push('claims is neither a JSON object nor the Base64 of one.');
+  faults.push('claims is neither a claims request (a JSON object of objects) nor the Base64 of one.');
   return undefined;
 }
 
