@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Agent } from './agent.ts';
+import { createTokenFolder } from './create-token-folder.ts';
 import { exportFacts, needsTokenFile, setExports } from './exports.ts';
 import { Failure } from './failure.ts';
 import type { Network } from './network.ts';
@@ -8,7 +9,7 @@ import { networkOrders, renewalOrders, startRefresher } from './refresher.ts';
 import type { Request } from './request.ts';
 import type { OpenSource } from './source.ts';
 import type { Surroundings } from './surroundings.ts';
-import { createTokenFolder, writeTokenFile } from './token-file.ts';
+import { writeTokenFile } from './token-file.ts';
 import { FOLDER_VARIABLE, newTokenFolder, removeTokenFolder, tokenFileIn } from './token-folder.ts';
 
 /** Gives later steps what they were promised: a token file where one is read, and the variables of their tools. Throws a Failure. */

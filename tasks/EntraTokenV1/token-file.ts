@@ -1,22 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, Failure } from './failure.ts';
 import type { Secret } from './secret.ts';
 import { TOKEN_FILE, tokenFileIn } from './token-folder.ts';
-
-/** Makes the folder, for the agent's user alone. Throws ET_TOKEN_FILE. */
-export function createTokenFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-    chmodSync(folder, 0o700);
-  } catch (error) {
-    throw new Failure(
-      'ET_TOKEN_FILE',
-      `The folder for the token file cannot be made (${errorCode(error) ?? 'no error code'}).`,
-    );
-  }
-}
 
 /** Windows refuses to replace a file in the moment in which somebody has it open. */
 const REPLACE_TRIES = 50;
