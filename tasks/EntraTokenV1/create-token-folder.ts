@@ -24,7 +24,7 @@ export function createTokenFolder(folder: string): void {
  */
 function closeOnWindows(folder: string): void {
   const system = join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32');
-  const options = { encoding: 'utf8', windowsHide: true, stdio: ['ignore', 'pipe', 'ignore'] } as const;
+  const options = { encoding: 'utf8', windowsHide: true, stdio: 'pipe' } as const;
   const user = execFileSync(join(system, 'whoami.exe'), ['/user', '/fo', 'csv', '/nh'], options);
   const sid = /S-1-[0-9-]+/.exec(user)?.[0];
   if (sid === undefined) {

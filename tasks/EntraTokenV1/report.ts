@@ -89,7 +89,9 @@ export function reportTokens(
   const [first] = tokens.keys();
   if (first !== undefined) {
     log('To use it in a later step:');
-    log('  - bash: curl -fsS -H "Authorization: Bearer $TOKEN" "$URL"');
+    // A block, because a plain scalar of YAML may not hold a colon and a blank.
+    log('  - bash: |');
+    log('      curl -fsS -H "Authorization: Bearer $TOKEN" "$URL"');
     log('    env:');
     log(`      TOKEN: $(${step}.${outputName(first, 'accessToken')})`);
     if (stepName === '') {

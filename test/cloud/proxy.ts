@@ -164,12 +164,14 @@ function locate(resolve: Record<string, string>, target: string): { host: string
 }
 
 function dripTo(client: Socket, text: string): void {
+  if (client.destroyed) return;
   let at = 0;
   const timer = setInterval(() => {
     client.write(text.slice(at, at + 1));
     at += 1;
     if (at >= text.length) clearInterval(timer);
   }, 1000);
+  timer.unref();
   client.on('close', () => clearInterval(timer));
   client.resume();
 }

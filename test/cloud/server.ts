@@ -344,6 +344,7 @@ function write(response: ServerResponse, answer: Answer, now: number, fault?: Bo
 
 /** Sends a byte a second until there are no more, or nobody listens. */
 function drip(response: ServerResponse, bytes: Buffer, send: (byte: Buffer) => void): void {
+  if (response.destroyed) return;
   let at = 0;
   const timer = setInterval(() => {
     send(bytes.subarray(at, at + 1));
@@ -353,6 +354,7 @@ function drip(response: ServerResponse, bytes: Buffer, send: (byte: Buffer) => v
       response.end();
     }
   }, 1000);
+  timer.unref();
   response.once('close', () => clearInterval(timer));
 }
 
