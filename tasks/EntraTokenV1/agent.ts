@@ -43,8 +43,11 @@ export interface Agent {
   fail(failure: Failure): void;
 }
 
-/** The agent behind azure-pipelines-task-lib, whose one door this is. */
-export function pipelineAgent(): Agent {
+/**
+ * The agent behind azure-pipelines-task-lib, whose one door this is.
+ * @param withheld secret variables that the library was not to see
+ */
+export function pipelineAgent(withheld: ReadonlyMap<string, string>): Agent {
   // The library's own handlers print the message and stack of whatever was thrown, which may quote a secret.
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
@@ -66,7 +69,7 @@ export function pipelineAgent(): Agent {
     input: (name) => (tl.getInput(name) ?? '').trim(),
     variable: (name) => tl.getVariable(name) || undefined,
     secretVariable: (name) => {
-      const value = readSilently(name)?.trim() || undefined;
+      const value = withheld.get(name) ?? (readSilently(name)?.trim() || undefined);
       if (value !== undefined && !/[\r\n]/.test(value)) {
         mask(value);
         guard(value);

@@ -8,7 +8,13 @@ import { printable } from './text.ts';
  */
 export function readAuthority(text: string, where: string): string {
   const url = tryUrl(text);
-  if (url === undefined || url.hostname === '' || url.username !== '' || url.search !== '' || url.hash !== '') {
+  if (
+    url === undefined ||
+    url.hostname === '' ||
+    `${url.username}${url.password}` !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  ) {
     throw new Failure(
       'ET_INPUT',
       `The authority in ${where}, '${printable(text, 100)}', is no address such as https://login.microsoftonline.com/.`,

@@ -87,12 +87,8 @@ function hubOf(hostType: string | undefined): string {
 
 /** The same host and port, or two of the names under which Azure DevOps Services serves one organization. */
 function isSameOrganization(given: URL, collection: URL | undefined): boolean {
-  const isServices = (host: string): boolean => /(?:^|\.)(?:dev\.azure\.com|visualstudio\.com)$/.test(host);
-  return (
-    collection === undefined ||
-    given.host === collection.host ||
-    (isServices(given.hostname) && isServices(collection.hostname))
-  );
+  const isServices = ({ host }: URL): boolean => /(?:^|\.)(?:dev\.azure\.com|visualstudio\.com)$/.test(host);
+  return collection === undefined || given.host === collection.host || (isServices(given) && isServices(collection));
 }
 
 function tryUrl(text: string | undefined): URL | undefined {

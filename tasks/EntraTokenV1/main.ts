@@ -26,9 +26,24 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+/** task-lib writes these to the debug log while it is loaded; so they are taken out of its sight before that. */
+function withhold(names: readonly string[]): ReadonlyMap<string, string> {
+  const withheld = new Map<string, string>();
+  for (const name of names) {
+    const key = `SECRET_${name.replaceAll('.', '_').toUpperCase()}`;
+    const value = process.env[key];
+    if (value) {
+      withheld.set(name, value);
+      delete process.env[key];
+    }
+  }
+  return withheld;
+}
+
 async function main(): Promise<void> {
+  const withheld = withhold(['Agent.ProxyPassword', 'Agent.ClientCertPassword']);
   const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent.ts'), import('./run.ts')]);
-  const agent = pipelineAgent();
+  const agent = pipelineAgent(withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));
   // A step that ends without a word has succeeded in the agent's eyes; one that never came to its end must not.
   process.once('beforeExit', () => void fail(agent, new Error('the step came to no end')));

@@ -100,8 +100,7 @@ function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'byp
 
 function parseProxy(address: string, setting: string, { guard }: NetworkFacts): HttpProxy {
   const text = address.trim();
-  const url = tryUrl(text);
-  const withScheme = url?.host ? url : tryUrl(`http://${text}`);
+  const withScheme = tryUrl(text.includes('://') ? text : `http://${text}`);
   if (!withScheme || !/^https?:$/.test(withScheme.protocol) || withScheme.hostname === '') {
     throw new Failure('ET_PROXY_SETTING', `${setting} is no address of a proxy.`);
   }

@@ -20,6 +20,9 @@ export class ProxyRefusal extends Error {
 /** The proxy itself could not be reached, or did not answer in HTTP. */
 export class ProxyFailure extends Error {}
 
+/** Time for the proxy to open a tunnel: less than a try has, so that a silent proxy is named as what it is. */
+const TUNNEL_MS = TRY_MS - 1000;
+
 /** Whom a connection trusts. */
 export interface Trust {
   readonly context: tls.SecureContext;
@@ -57,7 +60,7 @@ export interface PoolOptions {
  */
 export class ConnectionPool extends https.Agent {
   readonly #network: Pick<Network, 'proxy' | 'bypass'> | undefined;
-  readonly #warm = new Map<string, Duplex>();
+  readonly #warm = new Map<string, Promise<Duplex>>();
 
   readonly #trust: Trust;
 
@@ -75,20 +78,16 @@ export class ConnectionPool extends https.Agent {
   }
 
   override createConnection(options: https.RequestOptions, created: Created): Duplex | undefined | null {
-    const host = options.host ?? '';
-    const authority = `${host.includes(':') ? `[${host}]` : host}:${options.port ?? 443}`;
-    const proxy = this.#network && proxyFor(this.#network, new URL(`https://${authority}`));
-    if (proxy === undefined) {
-      const warm = this.#warm.get(authority);
-      this.#warm.delete(authority);
-      if (warm?.destroyed === false) {
-        return warm;
-      }
-      if (this.#trust.wider === undefined) {
-        return super.createConnection(options, created);
-      }
+    const authority = authorityOf(options);
+    const warm = this.#warm.get(authority);
+    this.#warm.delete(authority);
+    if (warm === undefined && this.#trust.wider === undefined && this.#proxyFor(authority) === undefined) {
+      return super.createConnection(options, created);
     }
-    this.#connect(options, proxy, authority).then(
+    const connect = (): Promise<Duplex> => this.#connect(options, authority);
+    const connecting =
+      warm === undefined ? connect() : warm.then((socket) => (socket.destroyed ? connect() : socket), connect);
+    connecting.then(
       (socket) => created(null, socket),
       // The stream beside an error is not looked at (Node: _http_agent.js, createSocket).
       (error: Error) => created(error, new PassThrough()),
@@ -96,11 +95,33 @@ export class ConnectionPool extends https.Agent {
     return undefined;
   }
 
-  /** Connects with the first trust; where the certificate is of another authority, once more with the wider one. */
-  async #connect(options: https.RequestOptions, proxy: HttpProxy | undefined, authority: string): Promise<Duplex> {
+  /**
+   * Opens a connection that the next request to this host will take, so that its handshake is under way while there is
+   * other work. One that fails is forgotten: the request then connects anew, and reports what it meets itself.
+   */
+  warm(url: URL): void {
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const servername = isIP(host) === 0 ? { servername: host } : {};
+    const options: https.RequestOptions = { ...servername, ...this.options, host, port: url.port || 443 };
+    const connecting = this.#connect(options, authorityOf(options));
+    connecting.catch(() => {});
+    this.#warm.set(authorityOf(options), connecting);
+  }
+
+  #proxyFor(authority: string): HttpProxy | undefined {
+    return this.#network && proxyFor(this.#network, new URL(`https://${authority}`));
+  }
+
+  /** Connects with the first trust; where a certificate is of another authority, once more with the wider one. */
+  async #connect(options: https.RequestOptions, authority: string): Promise<Duplex> {
+    const proxy = this.#proxyFor(authority);
     const attempt = async (secureContext: tls.SecureContext): Promise<Duplex> => {
-      const tunnel = proxy === undefined ? {} : { socket: await openTunnel(proxy, authority, this.options) };
-      const secure: https.RequestOptions & tls.SecureContextOptions = { ...options, ...tunnel, ...{ secureContext } };
+      const { rejectUnauthorized } = this.options;
+      const tunnel =
+        proxy === undefined
+          ? {}
+          : { socket: await openTunnel(proxy, authority, { secureContext, rejectUnauthorized }) };
+      const secure: https.RequestOptions = { ...options, ...tunnel, ...{ secureContext } };
       const socket = super.createConnection(secure);
       if (!socket) {
         throw new TypeError('no socket');
@@ -111,33 +132,18 @@ export class ConnectionPool extends https.Agent {
       return await attempt(this.#trust.context);
     } catch (error) {
       const { wider } = this.#trust;
-      if (wider === undefined || !UNKNOWN_AUTHORITY.has(errorCode(error) ?? '')) {
+      const code = errorCode(error instanceof ProxyFailure ? error.cause : error);
+      if (wider === undefined || !UNKNOWN_AUTHORITY.has(code ?? '')) {
         throw error;
       }
       return attempt(wider());
     }
   }
+}
 
-  /**
-   * Opens a connection that the next request to this host will take, so that its handshake is under way while there is
-   * other work. Does nothing where a proxy stands between; a connection that fails is forgotten.
-   */
-  warm(url: URL): void {
-    const port = url.port || '443';
-    const authority = `${url.hostname}:${port}`;
-    if (this.#warm.has(authority) || (this.#network && proxyFor(this.#network, url) !== undefined)) {
-      return;
-    }
-    const host = url.hostname.replace(/^\[|\]$/g, '');
-    const options: https.RequestOptions = { ...this.options, host, port };
-    const socket = super.createConnection(
-      options.servername === undefined && !isIP(host) ? { ...options, servername: host } : options,
-    );
-    if (socket) {
-      this.#warm.set(authority, socket);
-      socket.once('error', () => this.#warm.delete(authority));
-    }
-  }
+/** `host:port`, as a tunnel is asked for. */
+function authorityOf({ host, port }: https.RequestOptions): string {
+  return `${host?.includes(':') ? `[${host}]` : host}:${port ?? 443}`;
 }
 
 /** Waits until the certificate of the other side is accepted. */
@@ -148,11 +154,16 @@ function secured(socket: Duplex): Promise<Duplex> {
       resolve(socket);
     });
     socket.once('error', reject);
+    socket.once('close', () => reject(Object.assign(new Error('closed'), { code: 'ECONNRESET' })));
   });
 }
 
 /** Asks the proxy for a tunnel to `authority` (host:port); gives up after the time of one try. */
-function openTunnel(proxy: HttpProxy, authority: string, tlsOptions: https.AgentOptions): Promise<Duplex> {
+function openTunnel(
+  proxy: HttpProxy,
+  authority: string,
+  tlsOptions: Pick<tls.ConnectionOptions, 'secureContext' | 'rejectUnauthorized'>,
+): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const url = new URL(proxy.url);
     const secure = url.protocol === 'https:';
@@ -171,16 +182,10 @@ function openTunnel(proxy: HttpProxy, authority: string, tlsOptions: https.Agent
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
     } as const;
-    const request = secure
-      ? https.request({
-          ...options,
-          ...(tlsOptions.secureContext === undefined ? {} : { secureContext: tlsOptions.secureContext }),
-          rejectUnauthorized: tlsOptions.rejectUnauthorized,
-        })
-      : http.request(options);
+    const request = secure ? https.request({ ...options, ...tlsOptions }) : http.request(options);
     const timer = setTimeout(
       () => request.destroy(Object.assign(new Error('the proxy is silent'), { code: 'ETIMEDOUT' })),
-      TRY_MS,
+      TUNNEL_MS,
     );
     request.once('connect', (response, socket) => {
       clearTimeout(timer);

@@ -4,6 +4,9 @@ export const TRY_MS = 10_000;
 /** All tries of one request, and the waits between them, end within this time. Milliseconds. */
 export const ALL_TRIES_MS = 60_000;
 
+/** A try that could not have this long is not begun: cut short, it would hide what really happens. Milliseconds. */
+export const SHORTEST_TRY_MS = 2000;
+
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 

@@ -3,7 +3,7 @@ import * as https from 'node:https';
 import { codeOfNodeError, isTransientNodeError } from './catalogue.ts';
 import { errorCode, Failure } from './failure.ts';
 import { type ConnectionPool, ProxyFailure, ProxyRefusal } from './pool.ts';
-import { ALL_TRIES_MS, delayAfter, isTransientStatus, readRetryAfter, TRY_MS } from './retry.ts';
+import { ALL_TRIES_MS, delayAfter, isTransientStatus, readRetryAfter, SHORTEST_TRY_MS, TRY_MS } from './retry.ts';
 import { duration } from './text.ts';
 
 /** A request to one of the two services. Everything that we send is a POST. */
@@ -70,7 +70,7 @@ export function createWire(surroundings: WireSurroundings): Send {
       const outcome = await once(post, pool(), Math.min(tryMs(), left), now, onSent);
       const tookMs = now() - start;
       const wait = delayAfter(tries, retryAfter(outcome, now()), random());
-      const again = isTransient(outcome, post) && tookMs + wait < allTriesMs;
+      const again = isTransient(outcome, post) && tookMs + wait + SHORTEST_TRY_MS <= allTriesMs;
       if (!again) {
         if ('error' in outcome) {
           throw describe(outcome.error, post, tries, tookMs);
@@ -125,9 +125,15 @@ function exchangeMessages(
       act();
     };
     request.on('error', (error) => settle(() => reject(error)));
-    // A request that is destroyed without a socket, or answered with 101, ends in neither an answer nor an error.
+    // A request that is destroyed without a socket ends in neither an answer nor an error.
     request.once('close', () => settle(() => reject(withCode('ECONNRESET'))));
     request.once('finish', onSent);
+    // Neither service changes the protocol: that is an answer as well, and a final one.
+    request.once('upgrade', (response, socket) => {
+      socket.destroy();
+      const { statusCode = 101, headers } = response;
+      settle(() => resolve({ status: statusCode, headers, body: '', skewMs: undefined }));
+    });
     request.once('response', (response) => {
       const chunks: Buffer[] = [];
       let size = 0;

@@ -130,7 +130,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   tlsServer.on('tlsClientError', () => undefined);
   tlsServer.on('clientError', (_error, socket) => socket.destroy());
 
-  const front = net.createServer((socket) => {
+  const front = net.createServer({ noDelay: true }, (socket) => {
     traffic.connectionsOpened += 1;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
