@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 
 /** What a page is drawn with. Sizes are CSS pixels. */
 export interface Sheet {
@@ -80,7 +80,10 @@ type Call = (method: string, params: object, sessionId?: string) => Promise<Reco
 
 /** The DevTools protocol over `--remote-debugging-pipe`: JSON messages, each ended by a zero byte. */
 function connect(child: ChildProcess): Call {
-  const [, , , input, output] = child.stdio as unknown as [null, null, null, Writable, Readable];
+  const [, , , input, output] = child.stdio;
+  if (!(input instanceof Writable && output instanceof Readable)) {
+    throw new Error('Chromium was started without the two pipes');
+  }
   const waiting = new Map<number, { resolve: (result: Record<string, unknown>) => void; reject: (e: Error) => void }>();
   let last = 0;
   let text = '';
@@ -120,11 +123,10 @@ async function draw(call: Call, { html, width, height, scale = 1 }: Sheet): Prom
   await onPage('Emulation.setDeviceMetricsOverride', size(height ?? 100));
   await onPage('Emulation.setDefaultBackgroundColorOverride', { color: { r: 0, g: 0, b: 0, a: 0 } });
   const { frameTree } = await onPage('Page.getFrameTree', {});
-  const frameId = (frameTree as { frame: { id: string } }).frame.id;
-  await onPage('Page.setDocumentContent', { frameId, html });
+  await onPage('Page.setDocumentContent', { frameId: field(frameTree, 'frame', 'id'), html });
   const settled = 'document.fonts.ready.then(() => Math.ceil(document.documentElement.getBoundingClientRect().height))';
   const { result } = await onPage('Runtime.evaluate', { expression: settled, awaitPromise: true, returnByValue: true });
-  const tall = height ?? Number((result as { value: unknown }).value);
+  const tall = height ?? Number(field(result, 'value'));
   await onPage('Emulation.setDeviceMetricsOverride', size(tall));
   const { data } = await onPage('Page.captureScreenshot', {
     format: 'png',
@@ -133,4 +135,15 @@ async function draw(call: Call, { html, width, height, scale = 1 }: Sheet): Prom
   });
   await call('Target.closeTarget', { targetId });
   return Buffer.from(String(data), 'base64');
+}
+
+/** A field of what Chromium answered, at any depth. Throws where it is not there. */
+function field(value: unknown, ...path: string[]): unknown {
+  return path.reduce((inner, name) => {
+    const found = typeof inner === 'object' && inner !== null ? new Map(Object.entries(inner)).get(name) : undefined;
+    if (found === undefined) {
+      throw new Error(`Chromium answered without ${path.join('.')}`);
+    }
+    return found;
+  }, value);
 }

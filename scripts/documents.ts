@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { china, presetNames, publicCloud, usGovernment } from '../tasks/EntraTokenV1/clouds.ts';
 import { credentialSources } from '../tasks/EntraTokenV1/request.ts';
 import { visibleInputs } from './form.ts';
@@ -17,7 +18,7 @@ const tables: Readonly<Record<string, Readonly<Record<string, (manifest: Manifes
 /** A file of the documentation with its tables made anew. Throws where a marker is missing. */
 export function withTables(file: string, text: string, manifest: Manifest = readManifest()): string {
   return Object.entries(tables[file] ?? {}).reduce((result, [name, make]) => {
-    const marked = new RegExp(`(<!-- ${name}: npm run documents -->)[^]*?(<!-- ${name} end -->)`);
+    const marked = new RegExp(`(<!-- ${name}: npm run documents -->)[\\s\\S]*?(<!-- ${name} end -->)`);
     if (!marked.test(result)) {
       throw new Error(`${file} has no markers for the table '${name}'`);
     }
@@ -35,7 +36,10 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 function inputs(manifest: Manifest): string {
   const rows = manifest.inputs.map((input) => [
-    [input.name, ...input.aliases].map((name) => `\`${name}\``).reverse().join(' or '),
+    [input.name, ...input.aliases]
+      .map((name) => `\`${name}\``)
+      .reverse()
+      .join(' or '),
     choices(input),
     shownFor(manifest, input),
     input.help.replaceAll('|', '\\|'),
@@ -80,7 +84,7 @@ function presets(): string {
   return table(['Preset', ...clouds.map(({ title }) => title.replace(/^the /, ''))], rows);
 }
 
-if (process.argv[1]?.endsWith('documents.ts')) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const file of filesWithTables) {
     const path = join(root, file);
     writeFileSync(path, withTables(file, readFileSync(path, 'utf8')));

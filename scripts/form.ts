@@ -26,12 +26,12 @@ export function inputsOfRule(rule: string): string[] {
 }
 
 /** Whether a visible rule holds; an empty one always does. Throws for a rule that the editor would not understand. */
-export function holds(rule: string, valueOf: (name: string) => string): boolean {
+export function holds(rule: string, read: (name: string) => string): boolean {
   if (rule.trim() === '') {
     return true;
   }
   const { parts, all } = predicates(rule);
-  const test = ({ name, compare, operand }: Predicate): boolean => compare(valueOf(name).toLowerCase(), operand);
+  const test = ({ name, compare, operand }: Predicate): boolean => compare(read(name).toLowerCase(), operand);
   return all ? parts.every(test) : parts.some(test);
 }
 
@@ -55,19 +55,30 @@ function predicates(rule: string): { parts: Predicate[]; all: boolean } {
       if (compare === undefined) {
         throw new SyntaxError(`no rule of the editor: ${part}`);
       }
-      return { name, compare, operand: operand.trim().replace(/^"(.*)"$/, '$1').toLowerCase() };
+      return {
+        name,
+        compare,
+        operand: operand
+          .trim()
+          .replace(/^"(.*)"$/, '$1')
+          .toLowerCase(),
+      };
     }),
   };
 }
 
 /** The inputs that the editor shows, in order, for what is entered. */
 export function visibleInputs(manifest: Manifest, entered: Entered): ManifestInput[] {
-  const valueOf = (name: string): string =>
-    entered[name] ?? manifest.inputs.find((input) => input.name === name)?.defaultValue ?? '';
+  const read = reader(manifest, entered);
   const hiddenGroups = new Set(
-    manifest.groups.filter(({ visibleRule }) => !holds(visibleRule, valueOf)).map(({ name }) => name),
+    manifest.groups.filter(({ visibleRule }) => !holds(visibleRule, read)).map(({ name }) => name),
   );
-  return manifest.inputs.filter(({ group, visibleRule }) => !hiddenGroups.has(group) && holds(visibleRule, valueOf));
+  return manifest.inputs.filter(({ group, visibleRule }) => !hiddenGroups.has(group) && holds(visibleRule, read));
+}
+
+/** What stands in an input: what was entered, else its default. */
+function reader(manifest: Manifest, entered: Entered): (name: string) => string {
+  return (name) => entered[name] ?? manifest.inputs.find((input) => input.name === name)?.defaultValue ?? '';
 }
 
 /** A page that shows the task's form about as the classic editor does, every group opened. */
@@ -77,16 +88,16 @@ export function formPage(manifest: Manifest, entered: Entered): string {
     const inputs = shown.filter(({ group }) => group === name);
     return inputs.length === 0
       ? []
-      : [`<section><h2><i>⌃</i>${escape(title)}</h2>${inputs.map((input) => field(input, entered)).join('')}</section>`];
+      : [
+          `<section><h2><i>⌃</i>${asHtml(title)}</h2>${inputs.map((input) => field(input, entered)).join('')}</section>`,
+        ];
   });
-  const instance = manifest.instanceName.replace(/\$\((\w+)\)/g, (_, name: string) => valueOf(name));
-  function valueOf(name: string): string {
-    return entered[name] ?? manifest.inputs.find((input) => input.name === name)?.defaultValue ?? '';
-  }
-  const outputs = manifest.outputs.map(({ name }) => `<code>entra.${escape(name)}</code>`).join(' ');
+  const read = reader(manifest, entered);
+  const instance = manifest.instanceName.replace(/\$\((\w+)\)/g, (_, name: string) => read(name));
+  const outputs = manifest.outputs.map(({ name }) => `<code>entra.${asHtml(name)}</code>`).join(' ');
   return `<!doctype html><meta charset="utf-8"><style>${STYLE}</style>
-<header><b>${escape(manifest.title)}</b><span>Task version <u>${manifest.version.split('.')[0]}.*</u></span></header>
-<div class="field"><label>Display name <em>*</em></label><div class="box">${escape(instance)}</div></div>
+<header><b>${asHtml(manifest.title)}</b><span>Task version <u>${manifest.version.split('.')[0]}.*</u></span></header>
+<div class="field"><label>Display name <em>*</em></label><div class="box">${asHtml(instance)}</div></div>
 ${groups.join('\n')}
 <section><h2><i>⌃</i>Output Variables</h2>
 <div class="field"><label>Reference name</label><div class="box">entra</div></div>
@@ -95,7 +106,7 @@ ${groups.join('\n')}
 
 function field(input: ManifestInput, entered: Entered): string {
   const value = entered[input.name] ?? input.defaultValue;
-  const label = `<label>${escape(input.label)}${input.required ? ' <em>*</em>' : ''} <s>i</s></label>`;
+  const label = `<label>${asHtml(input.label)}${input.required ? ' <em>*</em>' : ''} <s>i</s></label>`;
   const help = `<p>${markdown(input.help)}</p>`;
   if (input.type === 'boolean') {
     const mark = value === 'true' ? '<b class="tick on">✓</b>' : '<b class="tick"></b>';
@@ -109,32 +120,32 @@ function control({ type, options, properties }: ManifestInput, value: string): s
     const chosen = value.split(',');
     const items = [...options].map(([key, title]) => {
       const on = chosen.includes(key);
-      return `<div><b class="tick${on ? ' on' : ''}">${on ? '✓' : ''}</b> ${escape(title)}</div>`;
+      return `<div><b class="tick${on ? ' on' : ''}">${on ? '✓' : ''}</b> ${asHtml(title)}</div>`;
     });
     const titles = [...options].filter(([key]) => chosen.includes(key)).map(([, title]) => title);
-    return `<div class="box">${escape(titles.join(', '))}<i>⌄</i></div><div class="list">${items.join('')}</div>`;
+    return `<div class="box">${asHtml(titles.join(', '))}<i>⌄</i></div><div class="list">${items.join('')}</div>`;
   }
   if (type === 'pickList') {
-    return `<div class="box">${escape(options.get(value) ?? value)}<i>⌄</i></div>`;
+    return `<div class="box">${asHtml(options.get(value) ?? value)}<i>⌄</i></div>`;
   }
   if (type.startsWith('connectedService:')) {
-    return `<div class="box">${escape(value)}<i>⌄</i></div><small>↻ &nbsp; Manage ↗ &nbsp; + New</small>`;
+    return `<div class="box">${asHtml(value)}<i>⌄</i></div><small>↻ &nbsp; Manage ↗ &nbsp; + New</small>`;
   }
   if (type === 'multiLine') {
     const rows = Number(properties.get('rows') ?? '4');
-    return `<div class="box lines" style="min-height:${rows * 20}px">${escape(value)}</div>`;
+    return `<div class="box lines" style="min-height:${rows * 20}px">${asHtml(value)}</div>`;
   }
-  return `<div class="box">${escape(value)}</div>`;
+  return `<div class="box">${asHtml(value)}</div>`;
 }
 
 /** The two things of Markdown that help texts use: code and links. */
 function markdown(text: string): string {
-  return escape(text)
+  return asHtml(text)
     .replace(/`([^`]+)`/g, '<code>$1</code>')
     .replace(/\[([^\]]+)\]\([^)]+\)/g, '<a>$1</a>');
 }
 
-function escape(text: string): string {
+function asHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }
 

@@ -11,11 +11,11 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { unzipSync, type Zippable, zipSync } from 'fflate';
 import { bundle, entryPoints } from './build.ts';
-import { bundleFolder, distFolder, root, stageFolder } from './layout.ts';
+import { bundleFolder, distFolder, outboxFolder, readJson, root, stageFolder } from './layout.ts';
 import { bundledPackages, notices, softwareBill } from './notices.ts';
 
 /** What decides the content of the package; a change in any of it makes a new one. */
@@ -32,8 +32,37 @@ const sources = [
 
 const STAMP = join(distFolder, '.sources');
 
+/** What another release than the usual one has of its own. */
+interface Overrides {
+  /** Fields of vss-extension.json. */
+  readonly extension: Readonly<Record<string, unknown>>;
+  /** Fields of task.json. */
+  readonly task: Readonly<Record<string, unknown>>;
+}
+
+/** Reads a file of overrides, with the version on top where one is given. Throws for what is neither. */
+function readOverrides(file: string | undefined, version: string | undefined): Overrides | undefined {
+  if (file === undefined && version === undefined) {
+    return undefined;
+  }
+  const [, Major, Minor, Patch] = /^(\d+)\.(\d+)\.(\d+)$/.exec(version ?? '0.0.0') ?? [];
+  if (Patch === undefined) {
+    throw new TypeError(`--version ${version} is no version such as 1.2.3`);
+  }
+  const given = file === undefined ? {} : readJson(relative(root, resolve(file)));
+  const numbers = { Major: Number(Major), Minor: Number(Minor), Patch: Number(Patch) };
+  return {
+    extension: { ...fields(given['extension']), ...(version === undefined ? {} : { version }) },
+    task: { ...fields(given['task']), ...(version === undefined ? {} : { version: numbers }) },
+  };
+}
+
+function fields(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
+}
+
 /** Puts the exact tree of the package into one folder: tfx checks the task.json that it finds there. */
-async function stage(): Promise<void> {
+async function stage(overrides: Overrides | undefined): Promise<void> {
   const packages = bundledPackages(await bundle());
   rmSync(stageFolder, { recursive: true, force: true });
   const task = join(stageFolder, 'EntraTokenV1');
@@ -43,6 +72,10 @@ async function stage(): Promise<void> {
   }
   for (const file of ['task.json', 'icon.png']) {
     cpSync(join(root, 'tasks', 'EntraTokenV1', file), join(task, file));
+  }
+  if (overrides !== undefined) {
+    const manifest = { ...readJson('tasks/EntraTokenV1/task.json'), ...overrides.task };
+    writeFileSync(join(task, 'task.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   }
   mkdirSync(join(stageFolder, 'images'));
   cpSync(join(root, 'images', 'icon.png'), join(stageFolder, 'images', 'icon.png'));
@@ -55,10 +88,9 @@ async function stage(): Promise<void> {
 }
 
 /** Has tfx-cli make the package from the staged tree. Gives its path in a folder beside the stage. */
-function create(overrides: readonly string[]): string {
-  const outbox = join(root, 'build', 'outbox');
-  rmSync(outbox, { recursive: true, force: true });
-  mkdirSync(outbox);
+function create(overrides: Overrides | undefined): string {
+  rmSync(outboxFolder, { recursive: true, force: true });
+  mkdirSync(outboxFolder);
   const tfx = join(root, 'node_modules', 'tfx-cli', '_build', 'tfx-cli.js');
   const options = [
     'extension',
@@ -69,16 +101,21 @@ function create(overrides: readonly string[]): string {
     '--manifest-globs',
     'vss-extension.json',
   ];
-  const result = spawnSync(process.execPath, [tfx, ...options, '--output-path', outbox, ...overrides], {
+  if (overrides !== undefined) {
+    const file = join(stageFolder, '..', 'overrides.json');
+    writeFileSync(file, JSON.stringify(overrides.extension));
+    options.push('--overrides-file', file);
+  }
+  const result = spawnSync(process.execPath, [tfx, ...options, '--output-path', outboxFolder], {
     cwd: stageFolder,
     encoding: 'utf8',
   });
-  const [made] = readdirSync(outbox);
+  const [made] = readdirSync(outboxFolder);
   if (result.status !== 0 || made === undefined || /warning|error:/i.test(result.stdout + result.stderr)) {
     process.stderr.write(result.stdout + result.stderr);
     throw new Error('tfx-cli did not make the package, or had something against it');
   }
-  return join(outbox, made);
+  return join(outboxFolder, made);
 }
 
 /** Puts the finished package in its place at one stroke, and removes every other. */
@@ -131,20 +168,23 @@ const { values } = parseArgs({
   options: {
     quiet: { type: 'boolean', default: false },
     'if-changed': { type: 'boolean', default: false },
-    /** Fields of vss-extension.json that another release has: a public one, a development one. */
+    /** A file of release/: what a public or a development release has of its own. */
     overrides: { type: 'string' },
+    /** Another version than the repository's, for development releases. */
+    version: { type: 'string' },
   },
 });
+const overrides = readOverrides(values.overrides, values.version);
 const wanted = digest();
-const isCurrent = existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted && values.overrides === undefined;
+const isCurrent = existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted && overrides === undefined;
 if (!(values['if-changed'] && isCurrent)) {
-  await stage();
-  const made = create(values.overrides === undefined ? [] : ['--overrides-file', values.overrides]);
+  await stage(overrides);
+  const made = create(overrides);
   makeReproducible(made);
   const vsix = deliver(made);
-  writeFileSync(STAMP, values.overrides === undefined ? wanted : '');
+  writeFileSync(STAMP, overrides === undefined ? wanted : '');
   if (!values.quiet) {
-    process.stdout.write(`${relative(root, vsix)}: ${statSync(vsix).size} bytes\n`);
+    process.stdout.write(`${relative(process.cwd(), vsix)}: ${statSync(vsix).size} bytes\n`);
     for (const [name, content] of Object.entries(unzipSync(readFileSync(vsix)))) {
       process.stdout.write(`${String(content.length).padStart(8)}  ${name}\n`);
     }

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Sheet, startBrowser } from './browser.ts';
 import { formExamples } from './examples.ts';
 import { formPage } from './form.ts';
@@ -65,7 +66,7 @@ function quickStart(): string {
   return run.stdout;
 }
 
-if (process.argv[1]?.endsWith('pictures.ts')) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const browser = startBrowser();
   try {
     for (const { file, source, sheet } of pictures()) {

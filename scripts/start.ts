@@ -21,12 +21,12 @@ Pipelines to try:
 
 /** Each example with what its first comment says of it. */
 function examples(): string {
-  const lines = readdirSync(join(root, 'examples'))
-    .filter((name) => name.endsWith('.yml'))
-    .map((name) => {
-      const says = /^#\s*(.*)/.exec(readFileSync(join(root, 'examples', name), 'utf8'))?.[1] ?? '';
-      return `  ${join('examples', name).padEnd(36)}${says}`;
-    });
+  const names = readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.yml'));
+  const width = Math.max(...names.map((name) => name.length));
+  const lines = names.map((name) => {
+    const says = /^#\s*(.*)/.exec(readFileSync(join(root, 'examples', name), 'utf8'))?.[1] ?? '';
+    return `  ${join('examples', name.padEnd(width))}  ${says}`;
+  });
   return `${lines.join('\n')}\n`;
 }
 

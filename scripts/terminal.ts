@@ -15,7 +15,12 @@ export function terminalPage(text: string): string {
   const painted = escaped
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins each code
     .replace(/\x1b\[([\d;]+)m/g, (_, codes: string) =>
-      codes === '0' ? '</span>' : `<span style="${codes.split(';').map((code) => COLOURS[code] ?? '').join(';')}">`,
+      codes === '0'
+        ? '</span>'
+        : `<span style="${codes
+            .split(';')
+            .map((code) => COLOURS[code] ?? '')
+            .join(';')}">`,
     );
   return `<!doctype html><meta charset="utf-8"><style>
 *{margin:0}

@@ -1,8 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { distFolder, readJson } from '../scripts/layout.ts';
 import { type JobOptions, type JobResult, runJob, type ServiceConnection } from './agent/job.ts';
 import type { Cloud } from './cloud/cloud.ts';
+import { identityBindingAudience } from './cloud/directory.ts';
+import { startProxy } from './cloud/proxy.ts';
+import { startTokenProxy } from './cloud/token-proxy.ts';
 
 /** The package that `npm run package` left. */
 export function packagedExtension(): string {
@@ -45,7 +51,71 @@ export function rehearsalOptions(cloud: Cloud): Omit<JobOptions, 'pipeline'> {
   };
 }
 
-/** Runs a pipeline of the repository on the local agent against the local cloud. */
-export function runPipelineFile(cloud: Cloud, file: string, options: Partial<JobOptions> = {}): Promise<JobResult> {
-  return runJob({ ...rehearsalOptions(cloud), pipeline: readFileSync(file, 'utf8'), ...options });
+/** Pools of the rehearsal's organization whose agents run as pods on AKS; agents of any other pool are plain machines. */
+const pools = { pod: 'aks-agents', boundPod: 'aks-bound-agents' };
+
+/**
+ * Runs a pipeline of the repository on the local agent against the local cloud. The agent reaches Entra's real names,
+ * as an agent behind a proxy does, and finds the local cloud there. `pool: aks-agents` makes it a pod with a workload
+ * identity, and `pool: aks-bound-agents` one with an identity binding.
+ */
+export async function runPipelineFile(
+  cloud: Cloud,
+  file: string,
+  options: Partial<JobOptions> = {},
+): Promise<JobResult> {
+  const pipeline = readFileSync(file, 'utf8');
+  const proxy = await startProxy({ resolve: cloud.hosts });
+  const pod = await podOf(cloud, poolOf(pipeline));
+  const organization = rehearsalOptions(cloud);
+  try {
+    return await runJob({
+      ...organization,
+      pipeline,
+      proxy: { url: proxy.url, bypass: ['localhost', '127\\.0\\.0\\.1'] },
+      ...options,
+      environment: { ...organization.environment, ...pod.environment, ...options.environment },
+    });
+  } finally {
+    await Promise.all([proxy.close(), pod.close()]);
+  }
+}
+
+/** What AKS gives an agent that runs as a pod: its variables, and behind them a volume that outlives the job. */
+interface Pod {
+  environment: Record<string, string>;
+  close(): Promise<void>;
+}
+
+function poolOf(pipeline: string): string | undefined {
+  const { pool }: { pool?: unknown } = parse(pipeline) ?? {};
+  return typeof pool === 'string' ? pool : undefined;
+}
+
+async function podOf(cloud: Cloud, pool: string | undefined): Promise<Pod> {
+  if (pool !== pools.pod && pool !== pools.boundPod) return { environment: {}, close: () => Promise.resolve() };
+  const folder = await mkdtemp(join(tmpdir(), 'pod-'));
+  const isBound = pool === pools.boundPod;
+  const audience = isBound ? { audience: identityBindingAudience } : {};
+  const volume = await cloud.kubernetes.writeProjectedVolume(folder, await cloud.kubernetes.issueToken(audience));
+  const proxy = isBound ? await startTokenProxy({ cloud }) : undefined;
+  return {
+    environment: {
+      AZURE_CLIENT_ID: cloud.clientId,
+      AZURE_TENANT_ID: cloud.tenantId,
+      AZURE_AUTHORITY_HOST: 'https://login.microsoftonline.com/',
+      AZURE_FEDERATED_TOKEN_FILE: volume.file,
+      ...(proxy === undefined
+        ? {}
+        : {
+            AZURE_KUBERNETES_TOKEN_PROXY: proxy.url,
+            AZURE_KUBERNETES_SNI_NAME: proxy.serverName,
+            AZURE_KUBERNETES_CA_FILE: proxy.caFile,
+          }),
+    },
+    async close() {
+      await proxy?.close();
+      await rm(folder, { recursive: true });
+    },
+  };
 }

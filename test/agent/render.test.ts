@@ -16,6 +16,8 @@ function show(colours: boolean, lines: [kind: LineKind, text: string, step?: str
   return shown.split('\n');
 }
 
+const heading = (step: string): string => `── ${step} ${'─'.repeat(74 - step.length)}`;
+
 describe('renderer', () => {
   it('shows headings, groups, problems and times as plain text', () => {
     const shown = show(false, [
@@ -33,7 +35,7 @@ describe('renderer', () => {
     ]);
     assert.deepEqual(shown, [
       '',
-      'One',
+      heading('One'),
       '00:00:01.234 Starting: One',
       '00:00:01.234 hello',
       '00:00:01.234 ▾ Details',
@@ -43,10 +45,10 @@ describe('renderer', () => {
       '00:00:01.234 detail',
       '00:00:01.234 Finishing: One',
       '',
-      'One',
+      heading('One'),
       '00:00:01.234 Starting: One',
       '',
-      'Two',
+      heading('Two'),
       '00:00:01.234 Skipping step',
       '',
     ]);
@@ -55,10 +57,24 @@ describe('renderer', () => {
   it('paints what stands out where there are colours', () => {
     assert.deepEqual(show(true, [['error', '##[error]no']]), [
       '',
-      '\x1b[1mOne\x1b[0m',
+      `\x1b[1m${heading('One')}\x1b[0m`,
       '\x1b[2m00:00:01.234\x1b[0m \x1b[31merror: no\x1b[0m',
       '',
     ]);
+  });
+
+  it('shows the header of a task dim, and what follows it not', () => {
+    const rule = '='.repeat(78);
+    const shown = show(true, [
+      ['plain', rule],
+      ['plain', 'Version : 1.0.0'],
+      ['plain', rule],
+      ['plain', 'hello'],
+    ]);
+    assert.deepEqual(
+      shown.slice(2, -1).map((line) => line.slice(line.indexOf(' ') + 1)),
+      [`\x1b[2m${rule}\x1b[0m`, '\x1b[2mVersion : 1.0.0\x1b[0m', `\x1b[2m${rule}\x1b[0m`, 'hello'],
+    );
   });
 });
 
@@ -69,6 +85,8 @@ describe('takesColours', () => {
     [true, { NO_COLOR: '' }, true],
     [true, { TERM: 'dumb' }, false],
     [false, {}, false],
+    [false, { FORCE_COLOR: '1' }, true],
+    [true, { FORCE_COLOR: '1', NO_COLOR: '1' }, false],
   ];
   for (const [isTTY, environment, colours] of cases) {
     it(`is ${colours} for a ${isTTY ? 'terminal' : 'pipe'} with ${JSON.stringify(environment)}`, () => {

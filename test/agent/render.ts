@@ -8,9 +8,15 @@ export interface Screen {
   colours: boolean;
 }
 
-/** Whether a stream takes colours: only a terminal does, and only where NO_COLOR (no-color.org) does not forbid it. */
+/**
+ * Whether a stream takes colours: a terminal does, unless NO_COLOR (no-color.org) forbids it; anything else only where
+ * FORCE_COLOR (force-color.org) asks for them.
+ */
 export function takesColours(stream: { isTTY?: boolean }, environment: NodeJS.ProcessEnv = process.env): boolean {
-  return stream.isTTY === true && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb';
+  if ((environment['NO_COLOR'] ?? '') !== '') {
+    return false;
+  }
+  return (environment['FORCE_COLOR'] ?? '') !== '' || (stream.isTTY === true && environment['TERM'] !== 'dumb');
 }
 
 // SGR codes: https://www.ecma-international.org/publications-and-standards/standards/ecma-48/
@@ -35,17 +41,28 @@ const RESULTS: Record<TaskResult, { sign: string; colour: string }> = {
   Abandoned: { sign: '✗', colour: '31' },
 };
 
-/** Shows a log line by line, as the portal does: a heading for each step, groups indented, problems marked. */
+/** The line of signs around the task's name, version and help that the agent prints before each step. */
+const HEADER_RULE = /^={20,}$/;
+
+/**
+ * Shows a log line by line, as the portal does: a heading for each step, groups indented, problems marked, and the
+ * header of each task dim, because it says the same every time.
+ */
 export function renderer(screen: Screen): (line: LogLine) => void {
   const paint = painter(screen.colours);
   let current = '';
   let depth = 0;
+  let isHeader = false;
   return ({ time, step, stage, kind, text }) => {
     if (current !== `${stage} ${step}` || text.startsWith('##[section]Starting: ')) {
       current = `${stage} ${step}`;
       depth = 0;
-      screen.write(`\n${paint(BOLD, step)}\n`);
+      isHeader = false;
+      screen.write(`\n${paint(BOLD, `── ${step} ${'─'.repeat(Math.max(3, 74 - step.length))}`)}\n`);
     }
+    const isRule = kind === 'plain' && HEADER_RULE.test(text);
+    const isDim = isHeader || isRule;
+    isHeader = isRule ? !isHeader : isHeader;
     if (kind === 'endgroup') {
       depth = 0;
       return;
@@ -55,7 +72,7 @@ export function renderer(screen: Screen): (line: LogLine) => void {
       .replace(/^##\[(section|command|debug|group)\]/, (_, tag) => (tag === 'group' ? '▾ ' : ''))
       .replace(/^##\[(error|warning)\]/, '$1: ');
     const clock = paint(DIM, time.toISOString().slice(11, 23));
-    screen.write(`${clock} ${'  '.repeat(depth)}${paint(COLOURS[kind], shown)}\n`);
+    screen.write(`${clock} ${'  '.repeat(depth)}${paint(isDim ? DIM : COLOURS[kind], shown)}\n`);
     if (kind === 'group') depth = 1;
   };
 }

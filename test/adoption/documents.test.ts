@@ -1,0 +1,348 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix, relative, sep } from 'node:path';
+import { describe, it } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { filesWithTables, withTables } from '../../scripts/documents.ts';
+import { visibleInputs } from '../../scripts/form.ts';
+import { readJson, root } from '../../scripts/layout.ts';
+import { readManifest } from '../../scripts/manifest.ts';
+import { codes } from '../../tasks/EntraTokenV1/catalogue.ts';
+
+const REPOSITORY = 'https://github.com/entra-token/entra-token';
+const RAW = 'https://raw.githubusercontent.com/entra-token/entra-token/main/';
+
+const manifest = readManifest();
+const documents = markdownFiles();
+
+describe('the documentation', () => {
+  it('has every page that the others build upon', () => {
+    for (const page of ['getting-started', 'choosing-a-source', 'recipes', 'errors', 'security', 'performance']) {
+      assert.ok(documents.has(`docs/${page}.md`), page);
+    }
+    for (const page of ['how-it-works', 'releasing', 'dependencies', 'decisions/README']) {
+      assert.ok(documents.has(`docs/${page}.md`), page);
+    }
+  });
+
+  for (const file of filesWithTables) {
+    it(`${file} holds the tables that npm run documents makes`, () => {
+      const text = documents.get(file) ?? '';
+      assert.equal(withTables(file, text, manifest), text);
+    });
+  }
+
+  it('reaches a working YAML within the first screen of README.md and of the Marketplace page', () => {
+    for (const file of ['README.md', 'overview.md']) {
+      const lines = (documents.get(file) ?? '').split('\n');
+      const start = lines.indexOf('```yaml');
+      assert.ok(start > 0 && start < 20, `${file}: line ${start}`);
+    }
+  });
+
+  it('has each file of the task in its map of the house', () => {
+    const map = documents.get('README.md') ?? '';
+    const files = readdirSync(join(root, 'tasks', 'EntraTokenV1')).filter((name) => name.endsWith('.ts'));
+    assert.deepEqual(
+      files.filter((name) => !map.includes(`\`${name}\``)),
+      [],
+    );
+    const named = [...map.matchAll(/`([\w-]+\.ts)`/g)].map(([, name = '']) => name);
+    assert.deepEqual(
+      named.filter((name) => !files.includes(name)),
+      [],
+    );
+  });
+
+  it('names only errors that there are', () => {
+    for (const [file, text] of documents) {
+      const unknown = [...text.matchAll(/\bET_[A-Z_]*[A-Z]\b/g)].filter(
+        ([code]) => !codes.some((name) => name === code),
+      );
+      assert.deepEqual(
+        unknown.map(([code]) => code),
+        [],
+        file,
+      );
+    }
+  });
+
+  it('speaks of the product alone', () => {
+    for (const [file, text] of documents) {
+      assert.doesNotMatch(text, /\/work\/|\/tmp\/|registry\.npmjs|\bTODO\b|\bFIXME\b/, file);
+    }
+  });
+});
+
+describe('every link', () => {
+  for (const [file, text] of documents) {
+    it(`of ${file} leads somewhere`, () => {
+      assert.deepEqual(
+        linksOf(text).flatMap((link) => faultOf(link, file)),
+        [],
+      );
+    });
+  }
+
+  it('of the manifests leads to a page that is there', () => {
+    for (const file of ['tasks/EntraTokenV1/task.json', 'vss-extension.json', 'package.json']) {
+      const links = [...readFileSync(join(root, file), 'utf8').matchAll(/https:\/\/[^\s")]+/g)].map(([link]) => link);
+      assert.deepEqual(
+        links.flatMap((link) => faultOf(link, file)),
+        [],
+        file,
+      );
+    }
+  });
+
+  it('of the Marketplace page is absolute, because the page is not shown beside the repository', () => {
+    const relativeLinks = linksOf(documents.get('overview.md') ?? '').filter((link) => !link.startsWith('https://'));
+    assert.deepEqual(relativeLinks, []);
+  });
+
+  it('of the Marketplace page to a picture leads to a PNG', () => {
+    const pictures = [...(documents.get('overview.md') ?? '').matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)];
+    assert.ok(pictures.length > 0);
+    for (const [, link = ''] of pictures) {
+      assert.match(link, /\.png$/, 'the Marketplace does not show SVG');
+    }
+  });
+});
+
+describe('every YAML', () => {
+  for (const [file, text] of documents) {
+    for (const { line, code } of blocks(text, 'yaml', 'yml')) {
+      it(`of ${file}, line ${line}, is right`, () => assert.deepEqual(faultsOfYaml(code), []));
+    }
+  }
+
+  for (const name of readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.yml'))) {
+    it(`of examples/${name} is right`, () => {
+      assert.deepEqual(faultsOfYaml(readFileSync(join(root, 'examples', name), 'utf8')), []);
+    });
+  }
+
+  it('of azure-pipelines.yml is right', () => {
+    assert.deepEqual(faultsOfYaml(readFileSync(join(root, 'azure-pipelines.yml'), 'utf8')), []);
+  });
+
+  it('is checked: wrong ones are found', () => {
+    const step = (inputs: string): string => `steps:\n- task: EntraToken@1\n  name: entra\n  inputs: ${inputs}\n`;
+    const use = (macro: string): string => `- bash: curl\n  env: { TOKEN: $(${macro}) }\n`;
+    const cases: [yaml: string, fault: RegExp][] = [
+      [step('{ azureSubscription: prod, scope: arm }'), /no input scope/],
+      [step('{ credentialSource: azure, azureSubscription: prod }'), /credentialSource/],
+      [step('{ scopes: arm }'), /connectedServiceNameARM is missing/],
+      [step('{ azureSubscription: prod, exportEnvironment: sdk }'), /exportEnvironment/],
+      [step('{ azureSubscription: prod, enableCae: sure }'), /enableCae/],
+      [step('{ azureSubscription: prod, clientId: x }'), /clientId is not for/],
+      [step('{ credentialSource: pipeline, clientId: x }'), /tenantId is missing/],
+      [step('{ azureSubscription: prod }') + use('entra.token'), /entra\.token/],
+      [step('{ azureSubscription: prod, scopes: "kv = keyVault" }') + use('entra.accessToken'), /entra\.accessToken/],
+      [step('{ azureSubscription: prod }') + use('entra.kv.accessToken'), /entra\.kv\.accessToken/],
+      ['steps: [', /YAML/],
+    ];
+    for (const [yaml, fault] of cases) {
+      assert.match(faultsOfYaml(yaml).join('\n'), fault, yaml);
+    }
+    const right = step('{ azureSubscription: prod, scopes: "kv = keyVault" }') + use('entra.kv.accessToken');
+    assert.deepEqual(faultsOfYaml(right), []);
+  });
+});
+
+describe('every command', () => {
+  const scripts = readJson('package.json')['scripts'];
+  const known = Object.keys(typeof scripts === 'object' && scripts !== null ? scripts : {});
+  for (const [file, text] of documents) {
+    const commands = [...blocks(text, 'console', 'bash', 'sh')].flatMap(({ code }) =>
+      code.split('\n').filter((line) => /^(?:\$ )?npm /.test(line)),
+    );
+    const inline = [...text.matchAll(/`(npm (?:run |start|test)[^`]*)`/g)].map(([, command = '']) => command);
+    if (commands.length + inline.length > 0) {
+      it(`of npm in ${file} exists`, () => {
+        for (const command of [...commands, ...inline]) {
+          const [, run, name = '', rest = ''] = /^(?:\$ )?npm (run )?([\w-]+)\s*(?:-- )?(.*)$/.exec(command) ?? [];
+          assert.ok(known.includes(name) && (run !== undefined || ['start', 'test'].includes(name)), command);
+          const example = /examples\/[\w-]+\.yml/.exec(rest)?.[0];
+          assert.ok(example === undefined || existsSync(join(root, example)), command);
+        }
+      });
+    }
+  }
+});
+
+/** The Markdown files of the repository, by their path with slashes. */
+function markdownFiles(): Map<string, string> {
+  const found = new Map<string, string>();
+  const visit = (folder: string): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory() && !['node_modules', 'build', 'dist', '.git'].includes(entry.name)) {
+        visit(path);
+      } else if (entry.name.endsWith('.md')) {
+        found.set(relative(root, path).split(sep).join('/'), readFileSync(path, 'utf8').replaceAll('\r\n', '\n'));
+      }
+    }
+  };
+  visit(root);
+  return found;
+}
+
+/** The fenced blocks of some languages, with the line that each begins on; list items may indent them. */
+function* blocks(text: string, ...languages: string[]): Generator<{ line: number; code: string }> {
+  const fence = /^([ \t]*)```([\w-]*)[^\n]*\n([\s\S]*?)^\1```[ \t]*$/gm;
+  for (const { 1: indent = '', 2: language = '', 3: code = '', index } of text.matchAll(fence)) {
+    if (languages.includes(language)) {
+      yield { line: text.slice(0, index).split('\n').length, code: code.replace(new RegExp(`^${indent}`, 'gm'), '') };
+    }
+  }
+}
+
+/** The targets of links and pictures outside of code. */
+function linksOf(text: string): string[] {
+  const prose = text.replace(/^([ \t]*)```[\s\S]*?^\1```[ \t]*$/gm, '').replace(/`[^`\n]*`/g, '');
+  const inline = [...prose.matchAll(/\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g)].map(([, link = '']) => link);
+  const reference = [...prose.matchAll(/^\[[^\]]+\]:\s*(\S+)/gm)].map(([, link = '']) => link);
+  return [...inline, ...reference];
+}
+
+/** What is wrong with a link inside the repository; links to elsewhere are not followed. */
+function faultOf(link: string, file: string): string[] {
+  let target = link.replace(/^git\+/, '').replace(/\.git$/, '');
+  if (target.startsWith(RAW)) {
+    target = `/${target.slice(RAW.length)}`;
+  } else if (target.startsWith(`${REPOSITORY}/blob/main/`)) {
+    target = `/${target.slice(`${REPOSITORY}/blob/main/`.length)}`;
+  } else if (target === REPOSITORY || target === `${REPOSITORY}#readme` || target === `${REPOSITORY}/issues`) {
+    return [];
+  } else if (target.startsWith(REPOSITORY)) {
+    return [`${link}: no page of the repository`];
+  } else if (/^[a-z]+:/.test(target)) {
+    return [];
+  }
+  const [path = '', anchor] = target.split('#');
+  const place = path.startsWith('/') ? path.slice(1) : path === '' ? file : posix.join(dirname(file), path);
+  if (!existsSync(join(root, place))) {
+    return [`${link}: ${place} is not there`];
+  }
+  if (anchor !== undefined && place.endsWith('.md') && !anchorsOf(documents.get(place) ?? '').has(anchor)) {
+    return [`${link}: ${place} has no heading #${anchor}`];
+  }
+  return [];
+}
+
+/** The anchors that GitHub gives to the headings of a page. */
+function anchorsOf(text: string): Set<string> {
+  const anchors = new Set<string>();
+  const prose = text.replace(/^([ \t]*)```[\s\S]*?^\1```[ \t]*$/gm, '');
+  for (const [, heading = ''] of prose.matchAll(/^#{1,6}\s+(.+?)\s*#*$/gm)) {
+    const slug = heading
+      .replace(/\[([^\]]+)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-');
+    let anchor = slug;
+    for (let count = 1; anchors.has(anchor); count++) {
+      anchor = `${slug}-${count}`;
+    }
+    anchors.add(anchor);
+  }
+  for (const [, id = ''] of text.matchAll(/<a (?:id|name)="([^"]+)"/g)) {
+    anchors.add(id);
+  }
+  return anchors;
+}
+
+interface Step {
+  readonly name: string;
+  readonly inputs: ReadonlyMap<string, string>;
+}
+
+/** What is wrong with a YAML: its syntax, the inputs of each EntraToken step, and the outputs that other steps use. */
+function faultsOfYaml(code: string): string[] {
+  const parsed = parseAllDocuments(code);
+  const all = Array.isArray(parsed) ? parsed : [];
+  const syntax = all.flatMap(({ errors }) => errors.map(({ message }) => `YAML: ${message}`));
+  if (syntax.length > 0) {
+    return syntax;
+  }
+  const steps = all.flatMap((document) => entraSteps(document.toJS()));
+  return [...steps.flatMap(faultsOfStep), ...steps.flatMap((step) => faultsOfUse(step, code, steps))];
+}
+
+/** The EntraToken steps at any depth: of a list, of jobs, of stages, of a template. */
+function entraSteps(value: unknown): Step[] {
+  if (Array.isArray(value)) {
+    return value.flatMap(entraSteps);
+  }
+  if (typeof value !== 'object' || value === null) {
+    return [];
+  }
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const inner = [...fields.values()].flatMap(entraSteps);
+  if (!/^EntraToken(?:Development)?@/.test(String(fields.get('task')))) {
+    return inner;
+  }
+  assert.match(String(fields.get('task')), /@1$/);
+  const inputs = Object.entries(fields.get('inputs') ?? {}).map(([name, item]): [string, string] => {
+    const known = manifest.inputs.find(
+      ({ name: own, aliases }) => own.toLowerCase() === name.toLowerCase() || aliases.includes(name),
+    );
+    return [known?.name ?? `no input ${name}`, String(item ?? '')];
+  });
+  return [{ name: String(fields.get('name') ?? ''), inputs: new Map(inputs) }];
+}
+
+function faultsOfStep({ inputs }: Step): string[] {
+  const faults = [...inputs.keys()].filter((name) => name.startsWith('no input'));
+  const entered = Object.fromEntries(inputs);
+  const shown = visibleInputs(manifest, entered).map(({ name }) => name);
+  const source = inputs.get('credentialSource') ?? 'azureRM';
+  for (const { name, type, options, properties, required } of manifest.inputs) {
+    const value = inputs.get(name);
+    const needed = required || (source === 'pipeline' && ['tenantId', 'clientId'].includes(name));
+    if (value === undefined) {
+      if (needed && shown.includes(name) && name !== 'credentialSource') {
+        faults.push(`${name} is missing`);
+      }
+      continue;
+    }
+    if (!shown.includes(name)) {
+      faults.push(`${name} is not for ${source}`);
+    }
+    const isMacro = /\$[({[]/.test(value);
+    const several = properties.get('MultiSelectFlatList') === 'True' ? value.split(/[\s,]+/) : [value];
+    if (type === 'pickList' && !isMacro && !several.every((item) => options.has(item))) {
+      faults.push(`${name} cannot be ${value}`);
+    }
+    if (type === 'boolean' && !isMacro && !['true', 'false'].includes(value)) {
+      faults.push(`${name} cannot be ${value}`);
+    }
+  }
+  return faults;
+}
+
+/** A macro or a reference across jobs that names this step may only name an output that it sets. */
+function faultsOfUse({ name }: Step, code: string, steps: readonly Step[]): string[] {
+  if (name === '') {
+    return [];
+  }
+  // Jobs may each have a step of this name; what one of them sets may be used.
+  const outputs = new Set(steps.filter((step) => step.name === name).flatMap(outputsOf));
+  const uses = [
+    ...code.matchAll(new RegExp(`\\$\\(${name}\\.([\\w.]+)\\)`, 'g')),
+    ...code.matchAll(new RegExp(`outputs\\['(?:\\w+\\.)?${name}\\.([\\w.]+)'\\]`, 'g')),
+  ];
+  return uses.flatMap(([, output = '']) => (outputs.has(output) ? [] : [`$(${name}.${output}) is not set`]));
+}
+
+function outputsOf({ inputs }: Step): string[] {
+  const lines = (inputs.get('scopes') ?? 'arm').split('\n').filter((line) => line.trim() !== '');
+  const names = lines.map((line) => /^\s*([A-Za-z]\w*)\s*=/.exec(line)?.[1]);
+  const ofLine = ['accessToken', 'expiresOn', 'refreshOn'];
+  const others = manifest.outputs.map(({ name }) => name).filter((name) => !ofLine.includes(name));
+  return [
+    ...others.filter((name) => name !== 'idToken' || inputs.get('exportIdToken') === 'true'),
+    ...names.flatMap((name) => ofLine.map((output) => (name === undefined ? output : `${name}.${output}`))),
+  ];
+}

@@ -1,0 +1,10 @@
+/**
+ * The local agent as a process of its own, so that a test can kill it. Reads the options of a job as JSON from its
+ * standard input, and writes a line of JSON for each process that the job starts.
+ */
+import { readFileSync } from 'node:fs';
+import { type JobOptions, runJob } from '../agent/job.ts';
+
+// Written by the test itself.
+const options = JSON.parse(readFileSync(0, 'utf8')) as JobOptions;
+await runJob({ ...options, onProcess: (info) => void process.stdout.write(`${JSON.stringify(info)}\n`) });

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { runJob, type StepResult } from '../agent/job.ts';
+import { LOOKUP_ID } from '../agent/orphans.ts';
+import type { Cloud } from '../cloud/cloud.ts';
+import { rehearsalOptions } from '../rehearsal.ts';
+import { environmentOf, exportingStep } from './held-job.ts';
+import { processesOf } from './processes.ts';
+
+/** How the step is told to end. */
+export type Ending =
+  /** As the agent does it: SIGINT, and SIGTERM only much later. */
+  | 'SIGINT'
+  /** As an agent in a hurry: both, one right after the other. */
+  | 'SIGINT and SIGTERM'
+  /** Not by the agent. */
+  | 'SIGTERM';
+
+/** What came of it. */
+export interface CancelledStep {
+  /** From the signal to the end of the step. Milliseconds. */
+  readonly tookMs: number;
+  /** Ended by the signal itself, because Node had not begun to run the task. */
+  readonly beforeItBegan: boolean;
+  /** There was something to clean up. */
+  readonly hadFile: boolean;
+}
+
+/** Starts a step that exports a token file, ends it after so many milliseconds, and makes sure that nothing is left. */
+export async function cancelStep(cloud: Cloud, ending: Ending, delayMs: number): Promise<CancelledStep> {
+  const stop = new AbortController();
+  let lookupId = '';
+  let endedAt = 0;
+  const job = await runJob({
+    ...rehearsalOptions(cloud),
+    pipeline: `steps:\n${exportingStep}`,
+    cancel: stop.signal,
+    signalTimeouts: { interruptMs: ending === 'SIGINT' ? 30_000 : 1, terminateMs: 30_000 },
+    onProcess: ({ pid, stage }) => {
+      if (stage !== 'main') return;
+      lookupId = environmentOf(pid)[LOOKUP_ID] ?? '';
+      setTimeout(() => {
+        endedAt = performance.now();
+        if (ending === 'SIGTERM') kill(pid);
+        else stop.abort();
+      }, delayMs);
+    },
+  });
+  const { result, steps, orphans, leftover, log } = job;
+  const now = performance.now();
+  const main = steps.find(({ stage }) => stage === 'main');
+  const post = steps.find(({ stage }) => stage === 'post');
+  assert.ok(main !== undefined && post !== undefined);
+  const at = `${ending} after ${delayMs} ms`;
+
+  const beforeItBegan = main.exitCode !== 0;
+  if (beforeItBegan) {
+    // 128 and the signal's number: Node had set no handler yet, and the task had done nothing.
+    assert.ok(main.exitCode === 130 || main.exitCode === 143, `${at}: exit code ${main.exitCode}`);
+    assert.equal(main.rawOutput.stdout, '', at);
+  }
+  if (ending !== 'SIGTERM' && endedAt > 0) assert.equal(main.result, 'Canceled', at);
+  assert.equal(main.rawOutput.stderr, '', at);
+  assert.doesNotMatch(main.rawOutput.stdout, /^\s+at .*[:(]\d+/m, `${at}: no stack`);
+  assert.equal(post.result, 'Succeeded', at);
+  assert.ok(printedBy(post).length <= 1, at);
+  assert.deepEqual(orphans, [], at);
+  assert.deepEqual(
+    leftover.filter((name) => name !== '.taskkey'),
+    [],
+    at,
+  );
+  assert.deepEqual(processesOf(lookupId), [], at);
+  assert.notEqual(result, 'SucceededWithIssues', log.join('\n'));
+  return {
+    tookMs: endedAt === 0 ? 0 : now - endedAt - post.durationMs,
+    beforeItBegan,
+    hadFile: printedBy(post).length > 0,
+  };
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch {
+    // The step was quicker.
+  }
+}
+
+/** The lines that a step printed itself. */
+export function printedBy(step: StepResult): string[] {
+  return step.rawOutput.stdout.split('\n').filter((line) => line !== '');
+}

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
+import { LOOKUP_ID } from '../agent/orphans.ts';
+import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { rehearsalOptions } from '../rehearsal.ts';
+import { cancelStep, type Ending, printedBy } from './cancelled-step.ts';
+import { environmentOf, exportingStep, holdJob } from './held-job.ts';
+import { killAgent, type Moment } from './killed-agent.ts';
+import { processesOf, refreshersOf, seen, within } from './processes.ts';
+
+let cloud: Cloud;
+let scratch: string;
+
+before(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'later-steps-'));
+  cloud = await startCloud();
+});
+after(async () => {
+  await cloud.close();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+function stageOf(result: JobResult, stage: 'main' | 'post'): StepResult {
+  const step = result.steps.find((one) => one.name === 'entra' && one.stage === stage);
+  assert.ok(step);
+  return step;
+}
+
+/** Everything that must be true of a job at its end, however it ended. */
+function assertCleanEnd(result: JobResult, lookupId: string): void {
+  const post = stageOf(result, 'post');
+  assert.equal(post.result, 'Succeeded');
+  assert.equal(post.exitCode, 0);
+  assert.deepEqual(post.issues, []);
+  assert.equal(post.rawOutput.stderr, '');
+  assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
+  assert.deepEqual(
+    result.leftover.filter((name) => name !== '.taskkey'),
+    [],
+  );
+  assert.deepEqual(processesOf(lookupId), []);
+}
+
+/** Runs steps to their end; the lookup ID is that of the job's processes. */
+async function runSteps(
+  steps: string,
+  options: Partial<JobOptions> = {},
+): Promise<{ result: JobResult; lookupId: string }> {
+  let lookupId = '';
+  const result = await runJob({
+    ...rehearsalOptions(cloud),
+    pipeline: `steps:\n${steps}`,
+    ...options,
+    onProcess: (info) => {
+      lookupId ||= environmentOf(info.pid)[LOOKUP_ID] ?? '';
+      options.onProcess?.(info);
+    },
+  });
+  return { result, lookupId };
+}
+
+test('after success, post-job says in one line that the file is gone', async () => {
+  const { result, lookupId } = await runSteps(exportingStep);
+  assert.equal(result.result, 'Succeeded');
+  const printed = printedBy(stageOf(result, 'post'));
+  assert.equal(printed.length, 1);
+  assert.match(printed[0] ?? '', /token file.*renew.*working/i);
+  assertCleanEnd(result, lookupId);
+});
+
+test('after the failure of a later step it cleans up as well', async () => {
+  const { result, lookupId } = await runSteps(`${exportingStep}\n- bash: exit 3\n`);
+  assert.equal(result.result, 'Failed');
+  assert.equal(printedBy(stageOf(result, 'post')).length, 1);
+  assertCleanEnd(result, lookupId);
+});
+
+test('after the cancellation of the job in a later step it cleans up as well', async () => {
+  const stop = new AbortController();
+  const { result, lookupId } = await runSteps(`${exportingStep}\n- bash: exec sleep 60\n  name: later\n`, {
+    cancel: stop.signal,
+    onProcess: ({ step }) => {
+      if (step === 'later') setTimeout(() => stop.abort(), 200);
+    },
+  });
+  assert.equal(result.result, 'Canceled');
+  assert.equal(printedBy(stageOf(result, 'post')).length, 1);
+  assertCleanEnd(result, lookupId);
+});
+
+test('where the main step never ran, post-job finds nothing to do and says nothing', async () => {
+  const { result, lookupId } = await runSteps(`${exportingStep.trimEnd()}\n  condition: false\n`);
+  assert.equal(stageOf(result, 'main').result, 'Skipped');
+  assert.deepEqual(printedBy(stageOf(result, 'post')), []);
+  assertCleanEnd(result, lookupId);
+});
+
+test('where the main step failed after it had written the file, nothing is left either', async () => {
+  // Azure DevOps refuses no ID token here; the step fails in its last act, when the background process cannot start.
+  const shim = shellScript('case "$*" in *keep-fresh*) exit 7;; esac\nexec "$NODE" "$@"');
+  const { result, lookupId } = await runSteps(exportingStep, throughShim(shim));
+  assert.equal(result.result, 'Failed');
+  assert.match(result.log.join('\n'), /ET_REFRESHER/);
+  assertCleanEnd(result, lookupId);
+});
+
+/** Has the agent run tasks through a script of ours, as through a Node of the user's own. */
+function throughShim(path: string): Partial<JobOptions> {
+  return { node: { node20: path, node24: path }, environment: { NODE: process.execPath } };
+}
+
+function shellScript(text: string): string {
+  const path = join(mkdtempSync(join(scratch, 'shim-')), 'node');
+  // Of the shells, Bash alone hands on variables whose names hold dashes, as those of connections do.
+  writeFileSync(path, `#!/bin/bash\n${text}\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+const killings: Record<string, (pid: number, lookupId: string) => Promise<unknown>> = {
+  'before it began': () => sleep(20),
+  'while it asks': () => sleep(250),
+  'when its background process is just there': (_, lookupId) => within(10_000, () => refreshersOf(lookupId).length > 0),
+  'when its background process has its orders': async (_, lookupId) => {
+    await within(10_000, () => refreshersOf(lookupId).length > 0);
+    await sleep(60);
+  },
+};
+for (const [when, moment] of Object.entries(killings)) {
+  test(`killed half-way, ${when}, main leaves nothing that post-job does not clean up`, async () => {
+    let killed: Promise<void> | undefined;
+    const { result, lookupId } = await runSteps(exportingStep, {
+      onProcess: ({ pid, stage }) => {
+        if (stage !== 'main') return;
+        killed = moment(pid, environmentOf(pid)[LOOKUP_ID] ?? '').then(() => {
+          if (seen(pid) !== undefined) process.kill(pid, 'SIGKILL');
+        });
+      },
+    });
+    await killed;
+    // The last two moments are a race that the step may win.
+    assert.ok(stageOf(result, 'main').exitCode === 137 || /background/.test(when));
+    assert.ok(printedBy(stageOf(result, 'post')).length <= 1);
+    // A process that was never given its orders ends by itself once Node has started, which the agent may forestall.
+    assertCleanEnd(/just there/.test(when) ? { ...result, orphans: [] } : result, lookupId);
+  });
+}
+
+const endings: readonly (readonly [Ending, readonly number[]])[] = [
+  ['SIGINT', [0, 80, 160, 240, 320, 400, 480, 560]],
+  ['SIGINT and SIGTERM', [120, 280, 440]],
+  ['SIGTERM', [200, 360, 520]],
+];
+for (const [ending, delays] of endings) {
+  test(`${ending} at any moment ends the step at once, and leaves no process, no file and no stack`, async () => {
+    for (const delayMs of delays) {
+      const { tookMs } = await cancelStep(cloud, ending, delayMs);
+      // A second is promised; the machine that runs this may be busy with other things.
+      assert.ok(tookMs < 3000, `${delayMs} ms: it took ${tookMs} ms`);
+    }
+  });
+}
+
+const agentKillings: readonly Moment[] = [
+  { step: 'entra', delayMs: 350 },
+  { step: 'hold', delayMs: 0 },
+  { step: 'hold', delayMs: 100 },
+  { step: 'hold', delayMs: 800 },
+];
+test('an agent that is killed takes the background process with it, at whatever moment', async () => {
+  const running = (await Promise.all(agentKillings.map((moment) => killAgent(cloud, moment)))).flat();
+  assert.ok(running.includes('main.js') && running.includes('keep-fresh.js'), running.join());
+});
+
+/** The background process lives on through two seconds in which the step and what wrapped it are gone. */
+async function assertSurvives(options: Partial<JobOptions>): Promise<void> {
+  const job = await holdJob(cloud, exportingStep, options);
+  await sleep(2000);
+  const alive = refreshersOf(job.lookupId).length;
+  const text = existsSync(job.tokenFile) ? readFileSync(job.tokenFile, 'utf8') : '';
+  const result = await job.release();
+  assert.equal(alive, 1, result.log.join('\n'));
+  assert.notEqual(text, '');
+  assert.equal(result.result, 'Succeeded');
+  assertCleanEnd(result, job.lookupId);
+}
+
+test('a script around Node that ends with the step does not take the background process with it', async () => {
+  await assertSurvives(throughShim(shellScript('"$NODE" "$@"\nexit $?')));
+});
+
+/** Whether this user may make a container of the simplest kind. */
+const noContainers =
+  spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
+    ? false
+    : 'this user may not make a process namespace (unshare)';
+
+test('in a container, where nothing is above what starts the step, the background process survives the step', {
+  skip: noContainers,
+}, async () => {
+  const container = spawn('unshare', ['--pid', '--fork', '--mount-proc', '--kill-child', 'sleep', '600'], {
+    stdio: 'ignore',
+  });
+  try {
+    const first = (): string => readFileSync(`/proc/${container.pid}/task/${container.pid}/children`, 'utf8').trim();
+    assert.ok(await within(5000, () => first() !== ''));
+    // As the agent's own script in a container: it gets the environment of the step over a stream, so it lacks the mark.
+    const enter = `nsenter --target ${first()} --pid --mount`;
+    const invoke = `env -u ${LOOKUP_ID} MARK="$${LOOKUP_ID}" bash -c '${LOOKUP_ID}="$MARK" "$NODE" "$@"; exit $?' bash "$@"`;
+    await assertSurvives(throughShim(shellScript(`exec ${enter} ${invoke}`)));
+  } finally {
+    container.kill('SIGKILL');
+  }
+});

@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type JobOptions, type JobResult, runJob } from '../agent/job.ts';
+import { LOOKUP_ID } from '../agent/orphans.ts';
+import type { Cloud } from '../cloud/cloud.ts';
+import { rehearsalOptions } from '../rehearsal.ts';
+import { seen } from './processes.ts';
+
+/** A job whose last step waits, so that a test can look at what the steps before it left. */
+export interface HeldJob {
+  /** The mark that the agent puts on each process of the job. */
+  readonly lookupId: string;
+  /** The process of the waiting step. */
+  readonly pid: number;
+  /** The environment of the waiting step. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The file of the step `entra`; empty where it wrote none. */
+  readonly tokenFile: string;
+  /** Lets the last step end, and gives the result of the job. */
+  release(): Promise<JobResult>;
+}
+
+/** One step that exports `workloadIdentity`, under the name `entra`. */
+export const exportingStep = `
+- task: EntraToken@1
+  name: entra
+  inputs:
+    azureSubscription: prod
+    scopes: keyVault
+    exportEnvironment: workloadIdentity
+`;
+
+/**
+ * Runs steps and holds the job after them, whatever they ended in. Rejects where the job ends before that.
+ * @param steps YAML, a list of steps
+ */
+export async function holdJob(
+  cloud: Cloud,
+  steps: string = exportingStep,
+  options: Partial<JobOptions> = {},
+): Promise<HeldJob> {
+  const folder = mkdtempSync(join(tmpdir(), 'held-job-'));
+  const gate = join(folder, 'open');
+  const pipeline = `steps:\n${steps}\n${holdingStep(gate)}`;
+  let job: Promise<JobResult> | undefined;
+  const release = async (): Promise<JobResult> => {
+    writeFileSync(gate, '');
+    try {
+      return await (job ?? Promise.reject(new Error('the job was not started')));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
+  const pid = await new Promise<number>((resolve, reject) => {
+    job = runJob({
+      ...rehearsalOptions(cloud),
+      pipeline,
+      // A step whose streams are held by what it left running would be seen to hang.
+      waits: { streamMs: 600_000 },
+      ...options,
+      onProcess: (info) => {
+        options.onProcess?.(info);
+        if (info.step === 'hold') resolve(info.pid);
+      },
+    });
+    job.then(({ log }) => reject(new Error(`the job ended early:\n${log.join('\n')}`)), reject);
+  });
+  const environment = environmentOf(pid);
+  const tokenFile = environment['ENTRA_FEDERATEDTOKENFILE'] ?? '';
+  return { lookupId: environment[LOOKUP_ID] ?? '', pid, environment, tokenFile, release };
+}
+
+/** A step that waits until a file is there. */
+export function holdingStep(gate: string): string {
+  return [
+    '- bash: |',
+    `    while [ ! -e "${gate}" ]; do sleep 0.1; done`,
+    '  name: hold',
+    '  condition: always()',
+    '',
+  ].join('\n');
+}
+
+/** The environment that a running process was started in. */
+export function environmentOf(pid: number): Record<string, string> {
+  return Object.fromEntries(
+    (seen(pid)?.environment ?? []).map((entry) => [
+      entry.slice(0, entry.indexOf('=')),
+      entry.slice(entry.indexOf('=') + 1),
+    ]),
+  );
+}

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { JobOptions, JobResult, StepResult } from '../agent/job.ts';
+import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
+import { exportingStep, type HeldJob, holdJob } from './held-job.ts';
+import { agentNodes } from './nodes.ts';
+import { processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
+import { pollTokens, type Reads } from './reads.ts';
+
+/** A test that waits for ever says nothing; this is far more than any of them needs. */
+const timeout = 120_000;
+
+/** What this process was started with, and hands on to all that it starts. */
+const inherited = new Set(streamsOf(process.pid));
+
+let calm: Cloud;
+
+before(async () => {
+  calm = await startCloud({ idTokenLifetimeSeconds: 6 });
+});
+after(() => calm.close());
+
+interface Used {
+  readonly job: HeldJob;
+  /** The one background process of the job. */
+  readonly refresher: SeenProcess;
+}
+
+/** Holds a job while it is used, lets it end, and gives its result; in the end nothing may be left of it. */
+async function withJob(
+  cloud: Cloud,
+  use: (used: Used) => Promise<void>,
+  options?: Partial<JobOptions>,
+): Promise<JobResult> {
+  const job = await holdJob(cloud, exportingStep, options);
+  const [refresher, ...others] = refreshersOf(job.lookupId);
+  let fault: unknown;
+  try {
+    assert.ok(refresher !== undefined && others.length === 0, 'there is one background process');
+    await use({ job, refresher });
+  } catch (error) {
+    fault = error;
+  }
+  const result = await job.release();
+  if (fault !== undefined) throw fault;
+  assert.equal(result.result, 'Succeeded', result.log.join('\n'));
+  assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
+  assert.deepEqual(
+    result.leftover.filter((name) => name !== '.taskkey'),
+    [],
+  );
+  assert.deepEqual(processesOf(job.lookupId), []);
+  return result;
+}
+
+const isGone = (pid: number): boolean => seen(pid) === undefined;
+
+function postJobOf(result: JobResult): StepResult {
+  const post = result.steps.find(({ stage }) => stage === 'post');
+  assert.ok(post);
+  return post;
+}
+
+/** The one line that post-job said of the token file. */
+function summaryOf(result: JobResult): string {
+  const [said, ...more] = postJobOf(result)
+    .rawOutput.stdout.split('\n')
+    .filter((line) => line !== '');
+  assert.deepEqual(more, []);
+  return said ?? '';
+}
+
+describe('the background process', { concurrency: 5, timeout }, () => {
+  for (const { version, path, skip } of agentNodes) {
+    test(`on Node ${version} no reader ever finds a missing, partial or expired token, and it costs next to nothing`, {
+      skip,
+    }, async () => {
+      // One of them reads as fast as it can; two would leave this machine's processors nothing to renew with.
+      const fast = version === 24;
+      const use = async ({ job, refresher }: Used): Promise<void> => {
+        const found = fast ? await readFast(job.tokenFile, 15) : await readSlowly(job.tokenFile, 15);
+        assert.deepEqual({ ...found, reads: 0, tokens: 0 }, nothingWrong);
+        assert.ok(found.reads > (fast ? 20_000 : 500), `${found.reads} reads`);
+        assert.ok(found.tokens >= 4, `${found.tokens} tokens`);
+        const { rssKiB, ticks } = useOf(refresher.pid);
+        assert.ok(rssKiB < 60 * 1024, `${rssKiB} KiB`);
+        // The start, and half a dozen renewals with a TLS connection each; a hundred ticks are a second.
+        assert.ok(ticks < 150, `${ticks} ticks`);
+      };
+      const result = await withJob(calm, use, { node: { node20: path, node24: path } });
+      assert.match(summaryOf(result), /renewed \d+ times.*working/);
+    });
+  }
+
+  test('costs no processor time while it waits', async () => {
+    await withCloud({}, async (cloud) => {
+      await withJob(cloud, async ({ refresher }) => {
+        await sleep(2000);
+        const before = useOf(refresher.pid).ticks;
+        await sleep(5000);
+        const used = useOf(refresher.pid).ticks - before;
+        assert.ok(used <= 10, `${used} hundredths of a second in five seconds`);
+      });
+    });
+  });
+
+  test('carries nothing secret, holds no stream of the step, and no folder of the job', async () => {
+    const tokens = [calm.job.jobToken];
+    const shown: string[] = [];
+    const result = await withJob(calm, async ({ job, refresher }) => {
+      const names = refresher.environment.map((entry) => entry.slice(0, entry.indexOf('=')));
+      assert.deepEqual(names, ['VSTS_PROCESS_LOOKUP_ID'], 'nothing of inputs, variables or connections');
+      assert.equal(readlinkSync(`/proc/${refresher.pid}/cwd`), '/');
+      assert.deepEqual(
+        streamsOf(refresher.pid).filter((stream) => streamsOf(process.pid).includes(stream) && !inherited.has(stream)),
+        [],
+        'the agent waits for no stream that it holds',
+      );
+      const first = readFileSync(job.tokenFile, 'utf8');
+      assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+      tokens.push(first, readFileSync(job.tokenFile, 'utf8'));
+      const processes = processesOf(job.lookupId);
+      assert.ok(processes.length >= 2, 'the background process and the later step');
+      for (const { arguments: given, environment } of processes) shown.push(...given, ...environment);
+    });
+    tokens.push(result.outputs['entra.accessToken']?.value ?? '');
+    assert.equal(new Set(tokens).size, 4);
+    for (const token of tokens) {
+      // The signature alone would do for a thief who has seen the rest.
+      const [, , signature] = token.split('.');
+      assert.ok(signature !== undefined && signature !== '');
+      assert.deepEqual(
+        shown.filter((text) => text.includes(signature)).map((text) => `${text.slice(0, 40)}…`),
+        [],
+      );
+    }
+  });
+
+  test('does not load task-lib, which would spoil the inputs of whatever step is running', async () => {
+    await withJob(calm, ({ refresher }) => {
+      const script = refresher.arguments.at(-1) ?? '';
+      const usesTaskLib = (path: string): boolean => readFileSync(path, 'utf8').includes('_vsts_task_lib_loaded');
+      assert.ok(usesTaskLib(join(dirname(script), 'main.js')), 'the step itself does');
+      assert.ok(!usesTaskLib(script));
+      return Promise.resolve();
+    });
+  });
+
+  test('ends when its folder is gone', async () => {
+    await withJob(calm, async ({ job, refresher }) => {
+      rmSync(dirname(job.tokenFile), { recursive: true });
+      assert.ok(await within(10_000, () => isGone(refresher.pid)));
+      assert.ok(!existsSync(dirname(job.tokenFile)), 'and does not make it again');
+    });
+  });
+
+  test('killed, it leaves nothing that others can read, and post-job says that renewal had ended', async () => {
+    const result = await withJob(calm, async ({ job, refresher }) => {
+      process.kill(refresher.pid, 'SIGKILL');
+      assert.ok(await within(5000, () => isGone(refresher.pid)));
+      const folder = dirname(job.tokenFile);
+      assert.equal(statSync(folder).mode & 0o777, 0o700);
+      for (const name of readdirSync(folder)) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
+    });
+    assert.doesNotMatch(summaryOf(result), /working/);
+  });
+
+  test('ends when the job token is refused for good, and leaves no token to expire in the file', async () => {
+    await withCloud({ idTokenLifetimeSeconds: 6 }, async (cloud) => {
+      const result = await withJob(cloud, async ({ job, refresher }) => {
+        const poll = pollTokens(job.tokenFile);
+        cloud.devOps.jobFinished = true;
+        assert.ok(await within(30_000, () => isGone(refresher.pid)));
+        await sleep(7000);
+        const { expired, worstMs } = poll.stop();
+        assert.deepEqual({ expired, worstMs }, { expired: 0, worstMs: 0 });
+      });
+      assert.match(summaryOf(result), /failing.*ET_DEVOPS_UNAUTHORIZED/);
+    });
+  });
+
+  test('one refusal between two answers is a hiccup', async () => {
+    await withCloud({ idTokenLifetimeSeconds: 6 }, async (cloud) => {
+      const result = await withJob(cloud, async ({ job }) => {
+        const poll = pollTokens(job.tokenFile);
+        const first = readFileSync(job.tokenFile, 'utf8');
+        const refusal = { kind: 'answer', status: 401, json: {} } as const;
+        cloud.faults = [{ service: 'devops', path: 'oidctoken', when: { first: 1 }, do: refusal }];
+        assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+        assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
+      });
+      assert.match(summaryOf(result), /working/);
+    });
+  });
+
+  const outages: Record<string, (cloud: Cloud) => Promise<() => Promise<void>>> = {
+    'nothing listens': (cloud) => cloud.outage('devops'),
+    'every answer is 503': (cloud) => fault(cloud, { kind: 'answer', status: 503, text: 'down' }),
+    'every request is met with silence': (cloud) => fault(cloud, { kind: 'silence' }),
+  };
+  for (const [how, begin] of Object.entries(outages)) {
+    test(`an outage of half the token's life goes unnoticed: ${how}`, async () => {
+      await withCloud({ idTokenLifetimeSeconds: 8 }, async (cloud) => {
+        const result = await withJob(cloud, async ({ job }) => {
+          const poll = pollTokens(job.tokenFile);
+          const first = readFileSync(job.tokenFile, 'utf8');
+          const end = await begin(cloud);
+          await sleep(4000);
+          assert.equal(readFileSync(job.tokenFile, 'utf8'), first, 'a renewal was due, and did not succeed');
+          await end();
+          await sleep(4500);
+          assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
+          assert.ok(poll.reads.tokens >= 2);
+        });
+        assert.match(summaryOf(result), /working/);
+      });
+    });
+  }
+
+  test('an outage longer than the token: no file rather than an expired one, and then a fresh one', async () => {
+    await withCloud({ idTokenLifetimeSeconds: 5 }, async (cloud) => {
+      const result = await withJob(cloud, async ({ job }) => {
+        const poll = pollTokens(job.tokenFile);
+        const end = await cloud.outage('devops');
+        await sleep(7000);
+        assert.ok(!existsSync(job.tokenFile));
+        await end();
+        assert.ok(await within(40_000, () => existsSync(job.tokenFile)), 'it heals');
+        const { expired, partial, worstMs } = poll.stop();
+        assert.deepEqual({ expired, partial, worstMs }, { expired: 0, partial: 0, worstMs: 0 });
+      });
+      assert.match(summaryOf(result), /working/);
+    });
+  });
+
+  test('says at the end of the job that renewal was failing, and fails no job for it', async () => {
+    await withCloud({ idTokenLifetimeSeconds: 5 }, async (cloud) => {
+      const result = await withJob(cloud, async () => {
+        await cloud.outage('devops');
+        await sleep(4000);
+      });
+      assert.match(summaryOf(result), /failing.*ET_CONNECTION/);
+    });
+  });
+});
+
+/** The pipes and terminals that a process has open. */
+function streamsOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((descriptor) => {
+    try {
+      const target = readlinkSync(`/proc/${pid}/fd/${descriptor}`);
+      return /^(pipe|\/dev\/(pts|tty))/.test(target) ? [target] : [];
+    } catch {
+      // Closed while it was looked at.
+      return [];
+    }
+  });
+}
+
+const nothingWrong: Reads = { reads: 0, missing: 0, partial: 0, expired: 0, worstMs: 0, tokens: 0 };
+
+async function withCloud(options: CloudOptions, use: (cloud: Cloud) => Promise<void>): Promise<void> {
+  const cloud = await startCloud(options);
+  try {
+    await use(cloud);
+  } finally {
+    await cloud.close();
+  }
+}
+
+/** Has every request for an ID token go wrong until the function that it gives is called. */
+function fault(cloud: Cloud, how: Fault['do']): Promise<() => Promise<void>> {
+  cloud.faults = [{ service: 'devops', path: 'oidctoken', do: how }];
+  return Promise.resolve(async () => {
+    cloud.faults = [];
+  });
+}
+
+/** Reads in a process of its own, as fast as that can. */
+async function readFast(file: string, seconds: number): Promise<Reads> {
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  const script = fileURLToPath(new URL('reader.ts', import.meta.url));
+  const child = spawn(process.execPath, ['--import', tsx, script, file, String(seconds)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  for await (const chunk of child.stdout) text += String(chunk);
+  return JSON.parse(text) as Reads;
+}
+
+async function readSlowly(file: string, seconds: number): Promise<Reads> {
+  const poll = pollTokens(file);
+  await sleep(seconds * 1000);
+  return poll.stop();
+}

@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+
+/** What a reader of a token file found. */
+export interface Reads {
+  reads: number;
+  /** No file. */
+  missing: number;
+  /** Neither nothing nor a whole JWT. */
+  partial: number;
+  /** A token that had expired before it was read. */
+  expired: number;
+  /** How long the worst of those had been expired. Milliseconds. */
+  worstMs: number;
+  /** Different tokens. */
+  tokens: number;
+}
+
+export function noReads(): Reads {
+  return { reads: 0, missing: 0, partial: 0, expired: 0, worstMs: 0, tokens: 0 };
+}
+
+/**
+ * Counts one read.
+ * @param text what stood in the file, undefined where there was none
+ * @param now the time before the read
+ * @param seen the tokens found until now
+ */
+export function judgeToken(text: string | undefined, now: number, reads: Reads, seen: Set<string>): void {
+  reads.reads++;
+  if (text === undefined) {
+    reads.missing++;
+    return;
+  }
+  const expiresAt = expiryOf(text);
+  if (expiresAt === undefined) {
+    reads.partial++;
+    return;
+  }
+  if (expiresAt <= now) {
+    reads.expired++;
+    reads.worstMs = Math.max(reads.worstMs, now - expiresAt);
+  }
+  if (!seen.has(text)) {
+    seen.add(text);
+    reads.tokens++;
+  }
+}
+
+/** When a whole JWT expires, in milliseconds; undefined for any other text. A signature of RS256 is 342 characters long. */
+export function expiryOf(text: string): number | undefined {
+  const payload = /^[\w-]+\.([\w-]+)\.[\w-]{342}$/.exec(text)?.[1];
+  if (payload === undefined) return undefined;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    return typeof claims === 'object' && claims !== null && 'exp' in claims ? Number(claims.exp) * 1000 : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads a file every few milliseconds beside everything else, until it is stopped. */
+export function pollTokens(file: string): { readonly reads: Reads; stop(): Reads } {
+  const reads = noReads();
+  const seen = new Set<string>();
+  const timer = setInterval(() => {
+    const now = Date.now();
+    let text: string | undefined;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch {
+      // Counted below.
+    }
+    judgeToken(text, now, reads, seen);
+  }, 5);
+  return {
+    reads,
+    stop: () => {
+      clearInterval(timer);
+      return reads;
+    },
+  };
+}

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  china,
+  cloudOfAuthority,
+  presetNames,
+  privateCloud,
+  publicCloud,
+  usGovernment,
+} from '../../tasks/EntraTokenV1/clouds.ts';
+import { readScopes } from '../../tasks/EntraTokenV1/scopes.ts';
+
+const devOps = '499b84ac-1321-427f-aa17-267ca6975798';
+
+for (const { title, text, lines } of [
+  { title: 'a preset', text: 'arm', lines: [[undefined, 'https://management.azure.com/.default', 1]] },
+  { title: 'a preset in another case', text: 'KEYVAULT', lines: [[undefined, 'https://vault.azure.net/.default', 1]] },
+  { title: 'an application ID', text: devOps, lines: [[undefined, `${devOps}/.default`, 1]] },
+  {
+    title: 'an application ID with /.default',
+    text: `${devOps}/.default`,
+    lines: [[undefined, `${devOps}/.default`, 1]],
+  },
+  { title: 'a resource URI', text: 'api://mine', lines: [[undefined, 'api://mine/.default', 1]] },
+  {
+    title: 'a resource URI with /.default',
+    text: 'https://a.b/.default',
+    lines: [[undefined, 'https://a.b/.default', 1]],
+  },
+  // Entra takes off one /.default, and what is left is the audience: with a slash it is another one.
+  {
+    title: 'a resource with a slash at its end',
+    text: 'https://a.b/',
+    lines: [[undefined, 'https://a.b//.default', 1]],
+  },
+  { title: 'that slash written out', text: 'https://a.b//.default', lines: [[undefined, 'https://a.b//.default', 1]] },
+  {
+    title: 'blanks and empty lines',
+    text: '\r\n  \n\t kv\t=  arm  \n',
+    lines: [['kv', 'https://management.azure.com/.default', 3]],
+  },
+  {
+    title: 'all line ends',
+    text: 'a=arm\rb=arm\r\nc=arm',
+    lines: ['a', 'b', 'c'].map((name, index) => [name, 'https://management.azure.com/.default', index + 1]),
+  },
+  { title: 'no blanks around the sign', text: 'a_1=api://x', lines: [['a_1', 'api://x/.default', 1]] },
+  {
+    title: 'an equals sign in the resource itself',
+    text: 'https://a.b/?c=d',
+    lines: [[undefined, 'https://a.b/?c=d/.default', 1]],
+  },
+  {
+    title: 'an equals sign in a named resource',
+    text: 'n = https://a.b/?c=d',
+    lines: [['n', 'https://a.b/?c=d/.default', 1]],
+  },
+  {
+    title: 'the same resource under two names',
+    text: 'a = arm\nb = arm',
+    lines: [
+      ['a', 'https://management.azure.com/.default', 1],
+      ['b', 'https://management.azure.com/.default', 2],
+    ],
+  },
+]) {
+  test(`scopes: ${title}`, () => {
+    const faults: string[] = [];
+    const read = readScopes(text, publicCloud, faults);
+    assert.deepEqual(faults, []);
+    assert.deepEqual(
+      read.map(({ name, scope, line }) => [name, scope, line]),
+      lines,
+    );
+  });
+}
+
+for (const { title, text, says } of [
+  { title: 'an unknown preset', text: 'vault', says: ["line 1: 'vault' is no preset"] },
+  { title: 'a line that is only a name', text: 'kv =', says: ["the name 'kv' has no scope"] },
+  { title: 'a line that is only a sign', text: '=', says: ["'' is no name"] },
+  { title: 'a scope without its name', text: '= arm', says: ["'' is no name"] },
+  { title: 'a name that begins with a digit', text: '1st = arm', says: ["'1st' is no name"] },
+  // Such a name would make an output that no macro can be told from another.
+  { title: 'a name with a dot', text: 'a.b = arm', says: ["'a.b' is no name"] },
+  { title: 'a name with a letter that is none of A to Z', text: 'größe = arm', says: ['is no name'] },
+  { title: 'a name twice', text: 'a = arm\nA = graph', says: ["lines 1 and 2: the name 'A' stands twice"] },
+  { title: 'two lines without a name', text: 'arm\n\ngraph', says: ['lines 1 and 3: only one line'] },
+  { title: 'two resources in a line', text: 'https://a.b https://c.d', says: ['blank inside'] },
+  { title: 'commas instead of lines', text: 'arm,graph', says: ["'arm,graph' is no preset"] },
+  { title: 'a comment, which the format does not have', text: '# arm', says: ['blank inside'] },
+  { title: 'a quote in a resource', text: "https://a.b/'", says: ['is no preset'] },
+  { title: 'every fault of several lines', text: 'x\ny = z\n= arm', says: ['line 1:', 'line 2:', 'line 3:'] },
+]) {
+  test(`scopes: ${title} is a fault`, () => {
+    const faults: string[] = [];
+    readScopes(text, publicCloud, faults);
+    assert.equal(faults.length, says.length, faults.join('\n'));
+    for (const [index, expected] of says.entries()) {
+      assert.ok(faults[index]?.startsWith('scopes, line') && faults[index].includes(expected), faults[index]);
+    }
+  });
+}
+
+test('every preset exists in the public cloud, and only Azure DevOps is missing in the others', () => {
+  for (const cloud of [publicCloud, usGovernment, china]) {
+    const missing = presetNames.filter((name) => cloud.resources[name] === undefined);
+    assert.deepEqual(missing, cloud === publicCloud ? [] : ['azureDevOps'], cloud.title);
+    for (const resource of Object.values(cloud.resources)) {
+      assert.match(resource, /^(https:\/\/[a-z.-]+(\/[a-z/]+[a-z])?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/);
+    }
+    const faults: string[] = [];
+    readScopes('azureDevOps', cloud, faults);
+    assert.equal(faults.length, missing.length);
+  }
+});
+
+test('no resource of a national cloud is by mistake that of the public one, but for those that all share', () => {
+  const shared = ['storage', 'aks', 'acr', 'databricks', 'serviceBus', 'eventHubs'];
+  for (const cloud of [usGovernment, china]) {
+    const same = presetNames.filter((name) => cloud.resources[name] === publicCloud.resources[name]);
+    assert.deepEqual(same, shared, cloud.title);
+  }
+});
+
+for (const [host, cloud] of [
+  ['login.microsoftonline.com', publicCloud],
+  ['login.windows.net', publicCloud],
+  ['sts.windows.net', publicCloud],
+  ['login.microsoftonline.us', usGovernment],
+  ['login.partner.microsoftonline.cn', china],
+  ['login.chinacloudapi.cn', china],
+  ['login.microsoftonline.com.evil.example', undefined],
+  ['constructor', undefined],
+] as const) {
+  test(`the authority ${host} is of ${cloud?.title ?? 'no known cloud'}`, () => {
+    assert.equal(cloudOfAuthority(new URL(`https://${host}/`)), cloud);
+  });
+}
+
+test('a private cloud has the presets that its connection describes, and no others', () => {
+  const cloud = privateCloud({
+    authority: 'https://login.local',
+    armResource: 'https://management.local/',
+    graphResource: undefined,
+    keyVaultResource: '',
+  });
+  assert.deepEqual(cloud.resources, { arm: 'https://management.local/' });
+  assert.equal(readScopes('arm', cloud, [])[0]?.scope, 'https://management.local//.default');
+});
