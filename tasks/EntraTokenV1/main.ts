@@ -41,12 +41,15 @@ function withhold(names: readonly string[]): ReadonlyMap<string, string> {
 }
 
 async function main(): Promise<void> {
+  // A hundred debug lines come before the first request: they go out as one write, and not one by one.
+  process.stdout.cork();
   const withheld = withhold(['Agent.ProxyPassword', 'Agent.ClientCertPassword']);
   const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent.ts'), import('./run.ts')]);
   const agent = pipelineAgent(withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));
   // A step that ends without a word has succeeded in the agent's eyes; one that never came to its end must not.
   process.once('beforeExit', () => void fail(agent, new Error('the step came to no end')));
+  process.nextTick(() => process.stdout.uncork());
   try {
     await run(agent, {
       now: Date.now,
@@ -72,6 +75,7 @@ async function fail(agent: Agent, error: unknown): Promise<void> {
 
 /** Connections that are kept alive would hold the process for seconds. Standard output is a pipe, which Windows fills asynchronously. */
 function exitWhenFlushed(): void {
+  process.stdout.uncork();
   process.stdout.write('', () => process.exit(0));
 }
 
