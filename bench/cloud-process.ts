@@ -37,12 +37,9 @@ printf '%s' "$PWD" > "$to.folder"
     connection.parameters['idToken'] = await cloud.issueIdToken({ connection: connection.name });
   }
   const step = { task: 'EntraToken@1', name: 'entra', inputs: { azureSubscription: connection.name, ...situation.inputs } };
-  const { certificates: _, ...options } = rehearsalOptions(cloud);
   await runJob({
-    ...options,
+    ...rehearsalOptions(cloud),
     connections: [connection],
-    // The same trust for all contenders: the cloud's authority besides those that Node brings.
-    environment: { ...options.environment, NODE_EXTRA_CA_CERTS: cloud.caFile },
     node: { node20: recorder, node24: recorder },
     workFolder: join(home, name, '_work'),
     pipeline: JSON.stringify({ steps: [step] }),
@@ -108,5 +105,7 @@ const ready: Ready = {
   connection: { id: azureRM.id, clientId: cloud.clientId, tenantId: cloud.tenantId },
   authorityUrl: cloud.authorityUrl,
   jobToken: cloud.job.jobToken,
+  caFile: cloud.caFile,
+  home,
 };
 process.send?.(ready);

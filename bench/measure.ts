@@ -65,10 +65,20 @@ export async function peakMemory(command: Command): Promise<number> {
   return measured.file === GNU_TIME ? Number(errors.trim().split('\n').at(-1)) : polled;
 }
 
+/** What a running process holds now, and the most that it ever held, in KiB. Throws where there is none. */
+export function residentMemory(pid: number): { readonly resident: number; readonly peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+  return { resident: field(status, 'VmRSS'), peak: field(status, 'VmHWM') };
+}
+
+function field(status: string, name: string): number {
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
+}
+
 /** The kernel's record of the largest resident memory of a running process, in KiB. */
 function highWater(pid: number): number | undefined {
   try {
-    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
+    return residentMemory(pid).peak;
   } catch {
     return undefined;
   }

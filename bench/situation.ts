@@ -44,6 +44,10 @@ export interface Ready {
   readonly connection: { readonly id: string; readonly clientId: string; readonly tenantId: string };
   readonly authorityUrl: string;
   readonly jobToken: string;
+  /** PEM file of the authority that signed the cloud's certificates. */
+  readonly caFile: string;
+  /** A folder that is removed at the end. */
+  readonly home: string;
 }
 
 /** What came to the cloud since it was asked last. */

@@ -70,7 +70,8 @@ export async function bundle(): Promise<Metafile> {
     format: 'cjs',
     minify: true,
     legalComments: 'none',
-    charset: 'utf8',
+    // Escapes keep the text to one byte a character, which Node reads faster.
+    charset: 'ascii',
     mainFields: ['module', 'main'],
     plugins: [leaveOut, loadLate],
     define: {

@@ -1,8 +1,12 @@
 // The least that a process of Node can do for a token: the two requests, and the end.
+const { readFileSync } = require('node:fs');
 const https = require('node:https');
 
+const { BENCH_ID_TOKEN_URL, BENCH_JOB_TOKEN, BENCH_TOKEN_URL, BENCH_CLIENT_ID, BENCH_SCOPE, BENCH_CA } = process.env;
+const ca = readFileSync(BENCH_CA);
+
 function post(url, headers, body, done) {
-  const request = https.request(url, { method: 'POST', headers }, (response) => {
+  const request = https.request(url, { method: 'POST', headers, ca }, (response) => {
     let text = '';
     response.setEncoding('utf8');
     response.on('data', (chunk) => {
@@ -13,7 +17,6 @@ function post(url, headers, body, done) {
   request.end(body);
 }
 
-const { BENCH_ID_TOKEN_URL, BENCH_JOB_TOKEN, BENCH_TOKEN_URL, BENCH_CLIENT_ID, BENCH_SCOPE } = process.env;
 const ask = {
   Authorization: `Bearer ${BENCH_JOB_TOKEN}`,
   Accept: 'application/json',

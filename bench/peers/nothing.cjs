@@ -1,0 +1,1 @@
+// Node itself: what every process pays before its first line.

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
+import { startedFromCache, startFromCache } from './code-cache.ts';
 
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
@@ -10,20 +11,6 @@ function undoAll(): void {
   for (const undo of undoOnEnd.splice(0).reverse()) {
     undo();
   }
-}
-
-// Before anything else is loaded: from here on a cancelled step ends at once and leaves nothing behind. The agent
-// decides the result of a step that it cancels itself; a step that somebody else ends must not count as succeeded.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    undoAll();
-    try {
-      writeSync(1, `##vso[task.complete result=Failed]The step was ended by ${signal}.\n`);
-    } catch {
-      // Nobody is left to read it.
-    }
-    process.exit(0);
-  });
 }
 
 /** task-lib writes these to the debug log while it is loaded; so they are taken out of its sight before that. */
@@ -38,6 +25,24 @@ function withhold(names: readonly string[]): ReadonlyMap<string, string> {
     }
   }
   return withheld;
+}
+
+/**
+ * From here on a cancelled step ends at once and leaves nothing behind. The agent decides the result of a step that it
+ * cancels itself; a step that somebody else ends must not count as succeeded.
+ */
+function endOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      undoAll();
+      try {
+        writeSync(1, `##vso[task.complete result=Failed]The step was ended by ${signal}.\n`);
+      } catch {
+        // Nobody is left to read it.
+      }
+      process.exit(0);
+    });
+  }
 }
 
 async function main(): Promise<void> {
@@ -60,7 +65,7 @@ async function main(): Promise<void> {
       onFailure: (undo) => undoOnEnd.push(undo),
     });
     agent.succeed();
-    exitWhenFlushed();
+    exitWhenFlushed(startedFromCache());
   } catch (error) {
     await fail(agent, error);
   }
@@ -74,17 +79,25 @@ async function fail(agent: Agent, error: unknown): Promise<void> {
 }
 
 /** Connections that are kept alive would hold the process for seconds. Standard output is a pipe, which Windows fills asynchronously. */
-function exitWhenFlushed(): void {
+function exitWhenFlushed(atLast: () => void = () => {}): void {
   process.stdout.uncork();
-  process.stdout.write('', () => process.exit(0));
+  process.stdout.write('', () => {
+    atLast();
+    process.exit(0);
+  });
 }
 
-main().catch(() => {
-  // Only what happens before there is an agent to tell comes here: its library cannot write its key, for example.
+/** Only what happens before there is an agent to tell comes here: its library cannot write its key, for example. */
+function failWithoutAgent(): void {
   undoAll();
   process.stdout.write(
     '##vso[task.logissue type=error;code=ET_UNEXPECTED]ET_UNEXPECTED: The task could not be started. ' +
       'The agent’s temporary folder may be missing, full or read-only.\n##vso[task.complete result=Failed]\n',
   );
   exitWhenFlushed();
-});
+}
+
+if (startedFromCache() !== undefined || !startFromCache(__filename, require, process.env)) {
+  endOnSignals();
+  main().catch(failWithoutAgent);
+}

@@ -81,13 +81,20 @@ export async function runStep(cloud: Cloud, options: StepOptions = {}): Promise<
   };
 }
 
-function surroundings({ names, fastClock }: StepOptions): Record<string, string> {
-  if (names === undefined && fastClock !== true) return {};
-  return {
-    NODE_OPTIONS: `--require ${join(import.meta.dirname, 'surroundings.cjs')}`,
+/** What a step's process is told of a name service, a clock and a priority of the test's choice. */
+export function surroundings(options: {
+  names?: Record<string, string[]>;
+  fastClock?: boolean;
+  priority?: number;
+}): Record<string, string> {
+  const { names, fastClock, priority } = options;
+  const told = {
     ...(names === undefined ? {} : { TEST_NAMES: JSON.stringify(names) }),
     ...(fastClock ? { TEST_CLOCK: String(FAST) } : {}),
+    ...(priority === undefined ? {} : { TEST_PRIORITY: String(priority) }),
   };
+  if (Object.keys(told).length === 0) return {};
+  return { NODE_OPTIONS: `--require ${join(import.meta.dirname, 'surroundings.cjs')}`, ...told };
 }
 
 /** Clouds for tests that run side by side: each has one to itself for as long as it takes. */

@@ -1,15 +1,21 @@
 /*
- * Loaded into the step's process (NODE_OPTIONS=--require) to give it a name service and a clock of the test's choice.
+ * Loaded into the step's process (NODE_OPTIONS=--require) to give it a name service, a clock and a priority of the test's choice.
  * Plain JavaScript, because the step's Node loads it as it stands.
  *
  * TEST_NAMES: JSON, host name to addresses in the order in which the resolver gives them; an empty list is a name that
  *   does not exist.
  * TEST_CLOCK: how many times faster the process's clock and its timers run, so that a budget of a minute is over in
  *   seconds. Sockets are as fast as ever.
+ * TEST_PRIORITY: the process's priority, 19 for the lowest.
  */
 'use strict';
 const dns = require('node:dns');
+const os = require('node:os');
 const timers = require('node:timers/promises');
+
+if (process.env.TEST_PRIORITY) {
+  os.setPriority(Number(process.env.TEST_PRIORITY));
+}
 
 const names = JSON.parse(process.env.TEST_NAMES || '{}');
 const lookup = dns.lookup;

@@ -36,7 +36,11 @@ const audiences = {
     storage: 'https://storage.azure.com',
     sql: 'https://database.usgovcloudapi.net',
     aks: '6dae42f8-4368-4678-94ff-3960e28e3630',
+    acr: 'https://containerregistry.azure.net',
     databricks: '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d',
+    serviceBus: 'https://servicebus.azure.net',
+    eventHubs: 'https://eventhubs.azure.net',
+    cosmos: 'https://cosmos.azure.us',
     postgres: 'https://ossrdbms-aad.database.usgovcloudapi.net',
     monitor: 'https://monitor.azure.us',
     appConfiguration: 'https://appconfig.azure.us',
@@ -49,7 +53,11 @@ const audiences = {
     storage: 'https://storage.azure.com',
     sql: 'https://database.chinacloudapi.cn',
     aks: '6dae42f8-4368-4678-94ff-3960e28e3630',
+    acr: 'https://containerregistry.azure.net',
     databricks: '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d',
+    serviceBus: 'https://servicebus.azure.net',
+    eventHubs: 'https://eventhubs.azure.net',
+    cosmos: 'https://cosmos.azure.cn',
     postgres: 'https://ossrdbms-aad.database.chinacloudapi.cn',
     monitor: 'https://monitor.azure.cn',
     appConfiguration: 'https://appconfig.azure.cn',
@@ -76,7 +84,11 @@ cloud.federatedCredentials.push({
   subject: stack.parameters['workloadIdentityFederationSubject'] ?? '',
   audience: 'api://AzureADTokenExchange',
 });
-cloud.resources.push({ resource: 'https://management.contoso.onmicrosoft.com/0f1e2d3c', cloud: 'public' });
+cloud.resources.push(
+  { resource: 'https://management.contoso.onmicrosoft.com/0f1e2d3c', cloud: 'public' },
+  { resource: 'https://cosmos.azure.us', cloud: 'usGov' },
+  { resource: 'https://cosmos.azure.cn', cloud: 'china' },
+);
 const connections = [...Object.values(cloud.connections), stack];
 
 test('presets, authority and audience follow the cloud of the connection, by one token request each', async () => {

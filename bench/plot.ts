@@ -1,0 +1,47 @@
+import type { Results } from './results.ts';
+
+const WIDTH = 900;
+const LEFT = 270;
+const BAR = 16;
+const GAP = 6;
+const COLOURS: Readonly<Record<string, string>> = { '20': '#6b9bd1', '24': '#1f5fa8' };
+
+/** The wall times as a picture (SVG): for each latency one bar for each contender, with its quartiles. */
+export function plot({ figures, titles, date, machine }: Results): string {
+  const latencies = [...new Set(figures.map((it) => it.latencyMs))].toSorted((a, b) => a - b);
+  const longest = Math.max(...figures.map((it) => it.wallMs.upper));
+  const x = (milliseconds: number): number => LEFT + ((WIDTH - LEFT - 70) * milliseconds) / longest;
+  const parts: string[] = [];
+  let y = 34;
+  const say = (text: string, at: number, extra = ''): void => {
+    parts.push(`<text x="${at.toFixed(1)}" y="${y}" ${extra}>${escape(text)}</text>`);
+  };
+  for (const latencyMs of latencies) {
+    y += 24;
+    say(`${latencyMs} ms added to each request`, 12, 'font-weight="bold"');
+    y += 10;
+    for (const figure of figures.filter((it) => it.latencyMs === latencyMs)) {
+      const { median, lower, upper } = figure.wallMs;
+      const [start, end, middle] = [x(0), x(median), y + BAR / 2];
+      parts.push(
+        `<rect x="${start}" y="${y}" width="${(end - start).toFixed(1)}" height="${BAR}" fill="${COLOURS[figure.node]}"/>`,
+        `<path d="M${x(lower).toFixed(1)} ${middle}H${x(upper).toFixed(1)}" stroke="#222" stroke-width="1.5"/>`,
+      );
+      y += BAR - 3;
+      say(`${titles[figure.contender] ?? figure.contender}, Node ${figure.node}`, LEFT - 8, 'text-anchor="end"');
+      say(`${median.toFixed(0)} ms`, Math.max(end, x(upper)) + 6);
+      y += GAP + 3;
+    }
+  }
+  const height = y + 16;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
+<rect width="${WIDTH}" height="${height}" fill="#fff"/>
+<text x="12" y="24" font-size="15">One token, the whole process: median and quartiles (${escape(`${date}, ${machine}`)})</text>
+${parts.join('\n')}
+</svg>
+`;
+}
+
+function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}

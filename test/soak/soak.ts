@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { crowd } from './crowd.ts';
+import { fuzz } from './fuzz.ts';
+import { places } from './places.ts';
+import { Report, type Section } from './section.ts';
+
+const HELP = `The long tests, on the packaged extension.
+
+  npm run soak                   every section at its full size
+  npm run soak -- SECTION        one of them
+  npm run soak -- SECTION SCALE  that section with another number of cases
+`;
+
+/** The section of the token file stands in a file of its own; it is there or it is not. */
+async function tokenFileSection(): Promise<Section[]> {
+  const file = join(import.meta.dirname, 'token-file.ts');
+  if (!existsSync(file)) return [];
+  const module = (await import(pathToFileURL(file).href)) as { section: Section };
+  return [module.section];
+}
+
+const sections: Section[] = [places, fuzz, crowd, ...(await tokenFileSection())];
+const [name, scale] = process.argv.slice(2);
+const chosen = sections.filter((section) => name === undefined || section.name === name);
+const size = scale === undefined ? undefined : Number(scale);
+if (chosen.length === 0 || (size !== undefined && !(Number.isInteger(size) && size > 0))) {
+  const list = sections.map((section) => `  ${section.name.padEnd(12)} ${section.size}: ${section.about}`);
+  process.stdout.write(`${HELP}\nSections, and their full size:\n\n${list.join('\n')}\n`);
+  process.exit(name === '--help' ? 0 : 2);
+}
+
+const report = new Report((text) => process.stdout.write(`${text}\n`));
+for (const section of chosen) {
+  const cases = size ?? section.size;
+  report.begin(section.name, cases);
+  try {
+    await section.run(cases, report);
+  } catch (error) {
+    report.failed(
+      `the section came to no end: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
+  }
+  report.end();
+}
+process.stdout.write(`\n${report.summary()}\n`);
+process.exit(report.failures === 0 && report.passes > 0 ? 0 : 1);
