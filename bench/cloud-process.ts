@@ -36,7 +36,11 @@ printf '%s' "$PWD" > "$to.folder"
   if (situation.lateBound) {
     connection.parameters['idToken'] = await cloud.issueIdToken({ connection: connection.name });
   }
-  const step = { task: 'EntraToken@1', name: 'entra', inputs: { azureSubscription: connection.name, ...situation.inputs } };
+  const step = {
+    task: 'EntraToken@1',
+    name: 'entra',
+    inputs: { azureSubscription: connection.name, ...situation.inputs },
+  };
   await runJob({
     ...rehearsalOptions(cloud),
     connections: [connection],

@@ -14,7 +14,7 @@ export function plot({ figures, titles, date, machine }: Results): string {
   const parts: string[] = [];
   let y = 34;
   const say = (text: string, at: number, extra = ''): void => {
-    parts.push(`<text x="${at.toFixed(1)}" y="${y}" ${extra}>${escape(text)}</text>`);
+    parts.push(`<text x="${at.toFixed(1)}" y="${y}" ${extra}>${escaped(text)}</text>`);
   };
   for (const latencyMs of latencies) {
     y += 24;
@@ -36,12 +36,12 @@ export function plot({ figures, titles, date, machine }: Results): string {
   const height = y + 16;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
-<text x="12" y="24" font-size="15">One token, the whole process: median and quartiles (${escape(`${date}, ${machine}`)})</text>
+<text x="12" y="24" font-size="15">One token, the whole process: median and quartiles (${escaped(`${date}, ${machine}`)})</text>
 ${parts.join('\n')}
 </svg>
 `;
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }

@@ -108,9 +108,7 @@ export function judge(results: Results): Judgement[] {
   return targets.flatMap(({ what, limit, toward, value }) =>
     (['20', '24'] as const).flatMap((node) => {
       const measured = value(results, node);
-      return measured === undefined
-        ? []
-        : [{ what, node, value: measured, limit, toward, holds: measured <= limit }];
+      return measured === undefined ? [] : [{ what, node, value: measured, limit, toward, holds: measured <= limit }];
     }),
   );
 }
@@ -186,10 +184,15 @@ function shown({ median, lower, upper }: Spread): string {
 }
 
 function bytes(count: number): string {
-  return count < 10_000 ? `${count} B` : count < 1e6 ? `${(count / 1000).toFixed(0)} KB` : `${(count / 1e6).toFixed(1)} MB`;
+  return count < 10_000
+    ? `${count} B`
+    : count < 1e6
+      ? `${(count / 1000).toFixed(0)} KB`
+      : `${(count / 1e6).toFixed(1)} MB`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table of Markdown with even columns. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(3, ...all.map((row) => (row[column] ?? '').length)));
   const line = (cells: readonly string[]): string =>

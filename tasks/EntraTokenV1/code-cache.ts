@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Script } from 'node:vm';
 
@@ -8,6 +8,7 @@ export type KeepCode = () => void;
 
 const HANDOVER = Symbol.for('EntraToken.keepCode');
 const DIGEST_BYTES = 32;
+const UNUSED_MS = 30 * 24 * 3600 * 1000;
 
 /** What the environment says about the agent; see the contract of each name in `cacheFolder`. */
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -92,12 +93,23 @@ function readStore(store: string, source: string): Buffer | undefined {
   }
 }
 
+/** Code of versions that no step has run for a month. */
+function removeUnused(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (Date.now() - statSync(path).atimeMs > UNUSED_MS && Date.now() - statSync(path).mtimeMs > UNUSED_MS) {
+      rmSync(path, { force: true });
+    }
+  }
+}
+
 function writeStore(store: string, script: Script, source: string): void {
   const draft = `${store}.${process.pid}`;
   try {
     const code = script.createCachedData();
     writeFileSync(draft, Buffer.concat([digest(source, code), code]), { mode: 0o600, flag: 'wx' });
     renameSync(draft, store);
+    removeUnused(dirname(store));
   } catch {
     rmSync(draft, { force: true });
   }

@@ -101,7 +101,7 @@ function setPipelineVariable(
 export function setAgentVariables(
   variables: Variables,
   workspace: Workspace,
-  { jobName, lookupId }: { jobName: string; lookupId: string },
+  { jobName, lookupId, isHosted }: { jobName: string; lookupId: string; isHosted: boolean },
 ): void {
   const systems: Partial<Record<NodeJS.Platform, string>> = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows_NT' };
   const values = {
@@ -109,7 +109,7 @@ export function setAgentVariables(
     'agent.homedirectory': workspace.home,
     'agent.jobname': jobName,
     'agent.cloudid': '',
-    'agent.isselfhosted': '1',
+    'agent.isselfhosted': isHosted ? '0' : '1',
     'agent.machinename': hostname(),
     'agent.name': 'local-agent',
     'agent.os': systems[process.platform] ?? process.platform,

@@ -58,6 +58,8 @@ export interface JobOptions {
   /** Takes this handler instead of the preferred one. */
   handler?: 'Node24' | 'Node20_1';
   systemDebug?: boolean;
+  /** True for an agent of Microsoft's, which runs one job on a fresh machine. Default false. */
+  isHosted?: boolean;
   proxy?: { url: string; username?: string; password?: string; bypass?: string[] };
   certificates?: {
     ca?: string;
@@ -215,7 +217,11 @@ class Job {
     const worker = { ...inheritedEnvironment(), ...options.environment };
     const endpoints = jobEndpoints(options, this.#masker);
     setServerVariables(this.#variables, this.#masker, options, this.#definition, this.#earlier);
-    setAgentVariables(this.#variables, workspace, { jobName: this.#definition.displayName, lookupId });
+    setAgentVariables(this.#variables, workspace, {
+      jobName: this.#definition.displayName,
+      lookupId,
+      isHosted: options.isHosted ?? false,
+    });
     setProxyAndCertificates(this.#variables, options);
     for (const warning of this.#variables.recalculate()) this.#agentRecord('Initialize job').warning(warning);
     this.#debug = this.#variables.get('system.debug')?.toLowerCase() === 'true';

@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parse } from 'yaml';
-import { readJson, root } from '../../scripts/layout.ts';
+import { root } from '../../scripts/layout.ts';
 import type { JobResult } from '../agent/job.ts';
-import { parsePipeline } from '../agent/pipeline.ts';
+import { createAuthority } from '../cloud/certificates.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { startProxy } from '../cloud/proxy.ts';
 import { startGitServer } from '../recipes/git-server.ts';
-import { runPipelineFile } from '../rehearsal.ts';
+import { rehearsalOptions, runPipelineFile } from '../rehearsal.ts';
 import { environmentOf, exportingStep, holdJob } from './held-job.ts';
 
 const azureDevOps = '499b84ac-1321-427f-aa17-267ca6975798';
@@ -39,11 +41,15 @@ const tools = (): Record<string, string> => ({
   NODE_PATH: join(root, 'node_modules'),
 });
 
-async function runExample(name: string, variables: Record<string, string> = {}): Promise<JobResult> {
-  const { variables: usual } = await import('../rehearsal.ts').then(({ rehearsalOptions }) => rehearsalOptions(cloud));
+interface Given {
+  readonly variables?: Record<string, string>;
+  readonly environment?: Record<string, string>;
+}
+
+async function runExample(name: string, { variables, environment }: Given = {}): Promise<JobResult> {
   const result = await runPipelineFile(cloud, example(name), {
-    environment: tools(),
-    variables: { ...usual, ...variables },
+    environment: { ...tools(), ...environment },
+    variables: { ...rehearsalOptions(cloud).variables, ...variables },
   });
   assert.equal(result.result, 'Succeeded', result.log.join('\n'));
   assert.deepEqual(result.orphans, []);
@@ -109,12 +115,34 @@ describe('each recipe does with the real tool what it says', { concurrency: 3 },
       },
     });
     try {
-      const result = await runExample('git', { repository: `${server.url}/storefront.git` });
+      const result = await runExample('git', { variables: { repository: `${server.url}/storefront.git` } });
       assert.ok(says(result, 'The first commit'));
       assert.ok(server.answers.length >= 2 && server.answers.every((status) => status === 200));
       assert.deepEqual(shown, []);
     } finally {
       await server.close();
+    }
+  });
+
+  test('az signs in with the token from the file', { skip: noAzureCli }, async () => {
+    const manager = await startResourceManager();
+    const authorities = join(scratch, 'authorities.pem');
+    writeFileSync(authorities, `${cloud.ca.pem}\n${manager.ca}`);
+    const proxy = await startProxy({ resolve: { ...cloud.hosts, 'management.azure.com:443': manager.address } });
+    try {
+      const result = await runExample('azure-cli', {
+        environment: {
+          HTTPS_PROXY: proxy.url,
+          NO_PROXY: 'localhost,127.0.0.1',
+          REQUESTS_CA_BUNDLE: authorities,
+          AZURE_CORE_COLLECT_TELEMETRY: 'no',
+        },
+      });
+      assert.ok(says(result, /^\d{4}-\d\d-\d\d \d\d:/), 'it shows when its access token expires');
+      assert.ok(manager.asked() > 0, 'it looked for subscriptions with an access token');
+    } finally {
+      await proxy.close();
+      await manager.close();
     }
   });
 
@@ -133,9 +161,46 @@ describe('each recipe does with the real tool what it says', { concurrency: 3 },
   });
 });
 
+/** Why az is not run here; false where it is. */
+const noAzureCli =
+  spawnSync('az', ['version'], { stdio: 'ignore' }).status === 0 ? false : 'the Azure CLI (az) is not installed here';
+
+/** Azure Resource Manager for an identity without any subscription. */
+async function startResourceManager(): Promise<{
+  readonly ca: string;
+  readonly address: string;
+  asked(): number;
+  close(): Promise<void>;
+}> {
+  const authority = await createAuthority('Resource Manager');
+  let asked = 0;
+  const server = createServer(
+    await authority.issue({ name: 'management', hosts: ['management.azure.com'] }),
+    (request, response) => {
+      const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+      cloud.verifyAccessToken(token).then(
+        () => {
+          asked++;
+          response.setHeader('content-type', 'application/json').end('{"value":[]}');
+        },
+        () => response.writeHead(401).end(),
+      );
+    },
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    ca: authority.pem,
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked: () => asked,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
 /** Runs a script on Node, and gives the lines of its output. */
 async function outputOf(given: string[], environment: Record<string, string>): Promise<string[]> {
-  const { spawn } = await import('node:child_process');
   const child = spawn(process.execPath, given, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   for await (const chunk of child.stdout) text += String(chunk);
