@@ -18,12 +18,13 @@ export function isTransientStatus(status: number): boolean {
 /**
  * How long to wait after the `tries`-th try failed, in milliseconds. Full jitter: anything between nothing and a bound
  * that doubles, so that jobs which failed together do not come back together. A wait that the server asks for is kept,
- * and the jitter comes on top of it.
+ * and the jitter comes on top of it, up to a quarter of the wait where that is more.
  * @param random a number from 0 up to 1
  */
 export function delayAfter(tries: number, retryAfterMs: number | undefined, random: number): number {
   const bound = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(tries - 1, 16));
-  return Math.ceil((retryAfterMs ?? 0) + bound * random);
+  const asked = retryAfterMs ?? 0;
+  return Math.ceil(asked + Math.max(bound, asked / 4) * random);
 }
 
 /** Reads `Retry-After` in both its forms, seconds and an HTTP date; undefined for anything else. Milliseconds from `now`. */

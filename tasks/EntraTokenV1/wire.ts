@@ -69,8 +69,12 @@ export function createWire(surroundings: WireSurroundings): Send {
       const left = tries === 1 ? Number.POSITIVE_INFINITY : allTriesMs - (now() - start);
       const outcome = await once(post, pool(), Math.min(tryMs(), left), now, onSent);
       const tookMs = now() - start;
-      const wait = delayAfter(tries, retryAfter(outcome, now()), random());
-      const again = isTransient(outcome, post) && tookMs + wait + SHORTEST_TRY_MS <= allTriesMs;
+      const asked = retryAfter(outcome, now());
+      const latest = allTriesMs - SHORTEST_TRY_MS - tookMs;
+      // The jitter on top of a wait that was asked for never takes it past the end.
+      const jittered = delayAfter(tries, asked, random());
+      const wait = asked === undefined ? jittered : Math.max(asked, Math.min(jittered, latest));
+      const again = isTransient(outcome, post) && wait <= latest;
       if (!again) {
         if ('error' in outcome) {
           throw describe(outcome.error, post, tries, tookMs);
