@@ -47,7 +47,7 @@ const { values } = parseArgs({
 /** Every contender once at every latency and on every Node, so often; what is noise then strikes all alike. */
 async function measure(all: readonly Contender[], cloud: LocalCloud, runs: number): Promise<Figure[]> {
   const taken = all.flatMap((contender) =>
-    nodes.flatMap((node) =>
+    contender.nodes.flatMap((node) =>
       contender.latencies.map((latencyMs) => ({
         contender,
         node,
@@ -62,7 +62,7 @@ async function measure(all: readonly Contender[], cloud: LocalCloud, runs: numbe
   for (let round = 0; round <= runs; round++) {
     for (const latencyMs of latencies) {
       await cloud.setLatency(latencyMs);
-      const now = taken.filter((it) => it.latencyMs === latencyMs);
+      const now = taken.filter((it) => it.latencyMs === latencyMs && round % it.contender.every === 0);
       // Each round begins with another one, so that none always follows the same neighbour.
       const start = round % now.length;
       for (const it of [...now.slice(start), ...now.slice(0, start)]) {
@@ -99,8 +99,8 @@ async function measure(all: readonly Contender[], cloud: LocalCloud, runs: numbe
 async function measureMemory(all: readonly Contender[], cloud: LocalCloud): Promise<Memory[]> {
   await cloud.setLatency(0);
   const memory: Memory[] = [];
-  for (const { name, command } of all) {
-    for (const node of nodes) {
+  for (const { name, command, nodes: on } of all) {
+    for (const node of on) {
       const peaks: number[] = [];
       for (let run = 0; run < MEMORY_RUNS; run++) {
         peaks.push((await peakMemory(command(node))) / 1024);

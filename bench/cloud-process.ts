@@ -7,7 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runJob } from '../test/agent/job.ts';
 import { startCloud } from '../test/cloud/cloud.ts';
+import { startProxy } from '../test/cloud/proxy.ts';
 import { rehearsalOptions } from '../test/rehearsal.ts';
+import { startResourceManager } from './resource-manager.ts';
 import { type Order, type Program, type Ready, type Situation, situations, type Traffic } from './situation.ts';
 
 const DAY_SECONDS = 86_400;
@@ -15,6 +17,10 @@ const DAY_SECONDS = 86_400;
 const home = mkdtempSync(join(tmpdir(), 'entra-token-bench-'));
 // Tokens that outlive the longest run; no contender looks at how long they live.
 const cloud = await startCloud({ idTokenLifetimeSeconds: DAY_SECONDS, accessTokenLifetimeSeconds: DAY_SECONDS });
+const manager = await startResourceManager(() => cloud.latencyMs);
+const proxy = await startProxy({ resolve: { ...cloud.hosts, 'management.azure.com:443': manager.address } });
+const authorities = join(home, 'authorities.pem');
+writeFileSync(authorities, `${cloud.ca.pem}\n${manager.ca}`);
 
 /**
  * Runs a job on the local agent with a recorder in Node's place, and gives what it recorded: the files of the package
@@ -71,14 +77,14 @@ function takeTraffic(): Traffic {
   cloud.requests = [];
   cloud.connectionsOpened = 0;
   return {
-    requests: requests.length,
+    requests: requests.length + manager.takeRequests(),
     connections: connectionsOpened,
     refusals: requests.filter(({ status }) => status !== 200).length,
   };
 }
 
 async function end(): Promise<void> {
-  await cloud.close();
+  await Promise.all([cloud.close(), manager.close(), proxy.close()]);
   rmSync(home, { recursive: true, force: true });
   process.disconnect();
 }
@@ -110,6 +116,7 @@ const ready: Ready = {
   authorityUrl: cloud.authorityUrl,
   jobToken: cloud.job.jobToken,
   caFile: cloud.caFile,
+  proxy: { url: proxy.url, authorities },
   home,
 };
 process.send?.(ready);

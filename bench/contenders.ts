@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { basename, delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { root } from '../scripts/layout.ts';
 import type { Command } from './measure.ts';
 import { bundlePeer, installedSize, peer, sizeOf } from './peers.ts';
@@ -18,6 +18,10 @@ export interface Contender {
   readonly command: (node: NodeVersion) => Command;
   /** At these latencies, in milliseconds for each request. */
   readonly latencies: readonly number[];
+  /** On these versions; one that does not run on Node is measured once. */
+  readonly nodes: readonly NodeVersion[];
+  /** In each round, or in every n-th where it takes long. */
+  readonly every: number;
   /** On the disk, in bytes; undefined where there is nothing to install. */
   readonly size: number | undefined;
 }
@@ -70,22 +74,17 @@ export async function contenders(ready: Ready): Promise<Contender[]> {
   const bundled = join(ready.home, 'azure-pipelines-credential.cjs');
   await bundlePeer('azure-pipelines-credential', bundled);
 
+  const usual = { latencies, nodes, every: 1, size: undefined };
   const task = (name: string, title: string, { environment }: Pick<Program, 'environment'>): Contender => ({
+    ...usual,
     name,
     title,
     command: program(one, environment),
-    latencies,
     size: taskSize,
   });
   return [
-    { name: 'node', title: 'Node, nothing', command: script(peer('nothing'), bare), latencies, size: undefined },
-    {
-      name: 'floor',
-      title: 'Node, the two requests (floor)',
-      command: script(peer('floor'), facts),
-      latencies,
-      size: undefined,
-    },
+    { ...usual, name: 'node', title: 'Node, nothing', command: script(peer('nothing'), bare) },
+    { ...usual, name: 'floor', title: 'Node, the two requests (floor)', command: script(peer('floor'), facts) },
     task('task', 'EntraToken@1', one),
     task('task-hosted', 'EntraToken@1, hosted agent', {
       environment: { ...one.environment, AGENT_ISSELFHOSTED: '0' },
@@ -96,33 +95,34 @@ export async function contenders(ready: Ready): Promise<Contender[]> {
     task('late-bound', 'EntraToken@1, late-bound ID token', lateBound),
     { ...task('ten', 'EntraToken@1, ten tokens', ten), latencies: [80] },
     {
+      ...usual,
       name: 'post-job',
       title: 'EntraToken@1, post-job stage',
       command: program(ready.post, without(ready.post.environment, 'AGENT_CAINFO')),
-      latencies,
       size: sizeOf(ready.post.script),
     },
     {
+      ...usual,
       name: 'arm-rest',
       title: 'azure-arm-rest',
       command: script(peer('azure-arm-rest'), sdk),
-      latencies,
       size: installedSize('azure-pipelines-tasks-azure-arm-rest'),
     },
     {
+      ...usual,
       name: 'identity',
       title: 'AzurePipelinesCredential',
       command: script(peer('azure-pipelines-credential'), sdk),
-      latencies,
       size: installedSize('@azure/identity'),
     },
     {
+      ...usual,
       name: 'identity-bundled',
       title: 'AzurePipelinesCredential, bundled',
       command: script(bundled, sdk),
-      latencies,
       size: sizeOf(bundled),
     },
+    ...azureCli(ready, facts, one.folder),
   ];
 }
 
@@ -130,8 +130,25 @@ function without(environment: Program['environment'], name: string): Program['en
   return Object.fromEntries(Object.entries(environment).filter(([key]) => key !== name));
 }
 
-/** Where a program of the search path is; undefined where there is none. */
-export function onPath(name: string): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders.map((folder) => join(folder, basename(name))).find((file) => existsSync(file));
+/** The Azure CLI, where it is installed. It runs on Python, so the version of Node makes no difference to it. */
+function azureCli(ready: Ready, environment: Program['environment'], folder: string): Contender[] {
+  const { url, authorities } = ready.proxy;
+  const command = {
+    file: 'bash',
+    args: ['--noprofile', '--norc', join(root, 'bench', 'peers', 'az.sh')],
+    folder,
+    environment: {
+      ...environment,
+      HTTPS_PROXY: url,
+      REQUESTS_CA_BUNDLE: authorities,
+      AZURE_CORE_COLLECT_TELEMETRY: 'no',
+    },
+  };
+  const title = 'az login, az account get-access-token';
+  const contender = { name: 'az', title, command: () => command, latencies, nodes: ['24'], every: 5 } as const;
+  return isOnPath('az') ? [{ ...contender, size: undefined }] : [];
+}
+
+function isOnPath(name: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)));
 }

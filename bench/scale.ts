@@ -2,7 +2,7 @@
  * A thousand jobs that start together, against what the two services publish of their limits, in virtual time. The
  * times and the waits are the task's own (retry.ts), so that a change there shows here.
  */
-import { ALL_TRIES_MS, delayAfter, TRY_MS } from '../tasks/EntraTokenV1/retry.ts';
+import { ALL_TRIES_MS, delayAfter, SHORTEST_TRY_MS, TRY_MS } from '../tasks/EntraTokenV1/retry.ts';
 import { spread } from './measure.ts';
 import { table } from './results.ts';
 
@@ -121,11 +121,13 @@ function microsoftEntra({ entra, answerMs }: Circumstances): Service {
 
 function slidingSum(windowMs: number): { at: (now: number) => number; add: (now: number, amount: number) => void } {
   const entries: { time: number; amount: number }[] = [];
+  let first = 0;
   let sum = 0;
   return {
     at: (now) => {
-      while (entries[0] !== undefined && entries[0].time <= now - windowMs) {
-        sum -= entries.shift()?.amount ?? 0;
+      for (let entry = entries[first]; entry !== undefined && entry.time <= now - windowMs; entry = entries[first]) {
+        sum -= entry.amount;
+        first++;
       }
       return sum;
     },
@@ -164,9 +166,11 @@ export function simulate(behaviour: Behaviour, circumstances: Circumstances = as
         }
         refused += answer.ok ? 0 : 1;
         givenUp += inTime ? 0 : 1;
-        const retryAfterMs = behaviour.heedsRetryAfter ? answer.retryAfterMs : undefined;
-        const wait = delayAfter(tries, inTime ? retryAfterMs : undefined, behaviour.jitter ? random() : 1);
-        if (clock.now - start + wait >= ALL_TRIES_MS) {
+        const asked = behaviour.heedsRetryAfter && inTime ? answer.retryAfterMs : undefined;
+        const latest = ALL_TRIES_MS - SHORTEST_TRY_MS - (clock.now - start);
+        const jittered = delayAfter(tries, asked, behaviour.jitter ? random() : 1);
+        const wait = asked === undefined ? jittered : Math.max(asked, Math.min(jittered, latest));
+        if (wait > latest) {
           then(false);
         } else {
           clock.at(clock.now + wait, () => attempt(tries + 1));
@@ -252,9 +256,9 @@ class Clock {
     this.#swap(0, heap.length - 1);
     const first = heap.pop();
     for (let place = 0; ; ) {
-      const children = [2 * place + 1, 2 * place + 2].filter((child) => child < heap.length);
-      const least = children.toSorted((a, b) => this.#time(a) - this.#time(b))[0];
-      if (least === undefined || this.#time(least) >= this.#time(place)) {
+      const [left, right] = [2 * place + 1, 2 * place + 2];
+      const least = this.#time(right) < this.#time(left) ? right : left;
+      if (this.#time(least) >= this.#time(place)) {
         return first;
       }
       this.#swap(place, least);

@@ -46,6 +46,8 @@ export interface Ready {
   readonly jobToken: string;
   /** PEM file of the authority that signed the cloud's certificates. */
   readonly caFile: string;
+  /** For clients that reach the real names through a proxy alone: it, and whom they have to trust. */
+  readonly proxy: { readonly url: string; readonly authorities: string };
   /** A folder that is removed at the end. */
   readonly home: string;
 }

@@ -42,6 +42,8 @@ export function jobVariables(cloud: Cloud): Record<string, string> {
 export function rehearsalOptions(cloud: Cloud): Omit<JobOptions, 'pipeline'> {
   return {
     vsix: packagedExtension(),
+    // Nothing is to be kept in the home of whoever runs this.
+    isHosted: true,
     collectionUri: cloud.devOpsUrl,
     jobToken: cloud.job.jobToken,
     connections: Object.values(cloud.connections),

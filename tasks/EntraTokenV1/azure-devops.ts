@@ -22,7 +22,8 @@ export interface FreshIdToken {
   readonly skewMs: number | undefined;
 }
 
-const API_VERSION = '7.1';
+/** The released version of the endpoint; servers that have it in preview alone ask for the other name. */
+const API_VERSIONS = ['7.1', '7.1-preview.1'] as const;
 
 /** So that the service's own statistics tell this task from others; the build puts in the version. */
 declare const TASK_VERSION: string;
@@ -37,7 +38,6 @@ export async function requestIdToken(request: IdTokenRequest, send: Send, mask: 
   if (request.serviceConnectionId !== undefined) {
     url.searchParams.set('serviceConnectionId', request.serviceConnectionId);
   }
-  url.searchParams.set('api-version', API_VERSION);
 
   // The bearer handler by name: the library's own choice between PAT and bearer is a guess.
   const handlers = [new BearerCredentialHandler(request.jobToken.reveal(), false)];
@@ -45,14 +45,18 @@ export async function requestIdToken(request: IdTokenRequest, send: Send, mask: 
   const client = new OneAnswerClient(handlers, send);
   rest.client = client;
 
-  const response = await rest.create<unknown>(
-    url.href,
-    {},
-    {
-      // Without it the service answers a stale token with a redirect to its sign-in page rather than a 401.
-      additionalHeaders: { 'X-TFS-FedAuthRedirect': 'Suppress' },
-    },
-  );
+  const ask = (version: (typeof API_VERSIONS)[number]): ReturnType<typeof rest.create<unknown>> => {
+    url.searchParams.set('api-version', version);
+    // Without the header the service answers a stale token with a redirect to its sign-in page rather than a 401.
+    return rest.create<unknown>(url.href, {}, { additionalHeaders: { 'X-TFS-FedAuthRedirect': 'Suppress' } });
+  };
+  const [released, preview] = API_VERSIONS;
+  const response = await ask(released).catch((error: unknown) => {
+    if (error instanceof PreviewOnly) {
+      return ask(preview);
+    }
+    throw error;
+  });
   const token = isRecord(response.result) ? response.result['oidcToken'] : undefined;
   if (typeof token !== 'string' || token === '') {
     throw new Failure(
@@ -103,6 +107,9 @@ class OneAnswerClient extends AdoHttpClient {
   }
 }
 
+/** The server has the endpoint, but only under the name of its preview. */
+class PreviewOnly extends Failure {}
+
 /** The agent itself asks again when a plan that has just begun is not visible yet (agent: ContainerOperationProvider). */
 function isPlanNotVisibleYet(answer: Answer): boolean {
   return answer.status >= 400 && exceptionOf(answer).type === 'TaskOrchestrationPlanSecurityException';
@@ -134,8 +141,8 @@ function judge(answer: Answer): void {
     throw refuse('ET_DEVOPS_FORBIDDEN', `answered ${said}`);
   }
   if (status === 404 || status === 405) {
-    // A 404 that names an exception of the orchestration comes from the endpoint itself; it knows the route.
-    const refused = exception.type !== undefined && /Orchestration|Plan|Job|Endpoint/.test(exception.type);
+    // A 404 that names an exception comes from a server that knows the route, unless the exception is about the route.
+    const refused = exception.type !== undefined && !/ResourceNotFound|Controller|Route/.test(exception.type);
     throw refuse(refused ? 'ET_DEVOPS_REFUSED' : 'ET_DEVOPS_NO_ENDPOINT', `answered ${said}`);
   }
   if (status === 429) {
@@ -143,6 +150,9 @@ function judge(answer: Answer): void {
   }
   if (status === 408 || status >= 500) {
     throw refuse('ET_DEVOPS_UNAVAILABLE', `answered ${said}`);
+  }
+  if (exception.type === 'VssInvalidPreviewVersionException') {
+    throw new PreviewOnly('ET_DEVOPS_REFUSED', `Azure DevOps answered ${said}${effort}${ids}.`);
   }
   if (status >= 400 && exception.type !== undefined) {
     throw refuse('ET_DEVOPS_REFUSED', `answered ${said}`);

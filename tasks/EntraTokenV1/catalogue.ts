@@ -186,7 +186,7 @@ export const catalogue = entries({
     remedy: 'Lower the service account token’s expiration (azure.workload.identity/service-account-token-expiration).',
   },
   ET_ASSERTION_WRONG: {
-    aadsts: [700021, 700023, 50027, 7000216],
+    aadsts: [700021, 700023, 700027, 50027, 7000216],
     reason: 'Entra did not take the ID token for a federated one: it is of another tenant, client or kind.',
     remedy: 'Check the tenant and client, and where the ID token comes from.',
   },
@@ -208,9 +208,12 @@ export const catalogue = entries({
 
   // Entra: client, tenant, resource.
   ET_CLIENT_UNKNOWN: {
-    aadsts: [700016],
-    reason: 'The application was deleted, lives in another tenant, or was never given consent in this one.',
-    remedy: 'Compare the client and tenant with the connection; give consent to a multitenant application.',
+    aadsts: [700016, 7000229, 7000112],
+    reason:
+      'The application was deleted or disabled, lives in another tenant, or has no service principal (no consent) in this one.',
+    remedy:
+      'Compare the client and tenant with the connection; create the service principal (az ad sp create), or give ' +
+      'consent to a multitenant application.',
   },
   ET_TENANT_UNKNOWN: {
     aadsts: [90002, 900023],
@@ -288,7 +291,7 @@ export const catalogue = entries({
   },
   ET_TIMEOUT: {
     node: ['ETIMEDOUT', 'ESOCKETTIMEDOUT', 'ERR_TLS_HANDSHAKE_TIMEOUT', 'ERR_SOCKET_CONNECTION_TIMEOUT'],
-    reason: 'A firewall drops the packets silently, or what answers is stuck.',
+    reason: 'A firewall drops the packets silently, or what answers is stuck; one try is given ten seconds.',
     remedy: 'Allow the agent’s machine to reach the host on its port, or configure the agent with a proxy.',
   },
   ET_CERTIFICATE: {

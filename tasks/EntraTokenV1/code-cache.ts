@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { Script } from 'node:vm';
 
 /** Keeps the code that V8 has compiled by now for the next step, where there is none yet. Never throws. */
@@ -10,22 +10,20 @@ const HANDOVER = Symbol.for('EntraToken.keepCode');
 const DIGEST_BYTES = 32;
 const UNUSED_MS = 30 * 24 * 3600 * 1000;
 
-/** What the environment says about the agent; see the contract of each name in `cacheFolder`. */
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Starts a CommonJS file once more, from the code that V8 compiled of it in an earlier step on this agent: a third of a
- * step's processor time is compiling. Gives true where it was started; false where this agent keeps no code, so that
- * the caller goes on by itself. In the file that was started, `startedFromCache` gives a function.
+ * step's processor time is compiling. Gives true where it was started; false where no code is kept, so that the caller
+ * goes on by itself. In the file that was started, `startedFromCache` gives a function.
  */
-export function startFromCache(file: string, require: NodeJS.Require, environment: Environment): boolean {
+export function startFromCache(file: string, require: NodeJS.Require, folder: string | undefined): boolean {
+  if (folder === undefined) {
+    return false;
+  }
   let script: Script;
   let keep: KeepCode = () => {};
   try {
-    const folder = cacheFolder(environment);
-    if (folder === undefined) {
-      return false;
-    }
     const source = readFileSync(file, 'utf8');
     const store = join(folder, `${sourceMark(source)}-${nodeMark()}`);
     const cachedData = readStore(store, source);
@@ -51,21 +49,23 @@ export function startedFromCache(): KeepCode | undefined {
 }
 
 /**
- * A folder of our own below Agent.ToolsDirectory, which lives between the jobs of a self-hosted agent; on a hosted one
- * it never has a second job. The folder must be the agent user's, and closed to others for writing: compiled code is
- * run without being looked at. Whoever has that user can replace the task itself. Windows has no user numbers by which
- * to tell, so nothing is kept there.
+ * A folder of our own in the home of the agent's user, which lives between the jobs of a self-hosted agent; a hosted
+ * one never has a second job. The home is the one that the system knows: no variable of a pipeline can choose the
+ * folder, because compiled code is run without being looked at. It must belong to the user and be closed to others for
+ * writing; whoever has that user can replace the task itself. Windows has no user numbers by which to tell.
  */
-function cacheFolder(environment: Environment): string | undefined {
-  const tools = environment['AGENT_TOOLSDIRECTORY'];
-  if (!tools || environment['AGENT_ISSELFHOSTED'] === '0' || process.getuid === undefined) {
+export function cacheFolder(environment: Environment, home: string): string | undefined {
+  if (environment['AGENT_ISSELFHOSTED'] === '0' || process.getuid === undefined || !isAbsolute(home)) {
     return undefined;
   }
-  const folder = join(tools, '.entra-token');
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const { uid, mode } = lstatSync(folder);
-  const isOurs = uid === process.getuid() && (mode & 0o170022) === 0o040000;
-  return isOurs ? folder : undefined;
+  const folder = join(home, '.cache', 'entra-token');
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const { uid, mode } = lstatSync(folder);
+    return uid === process.getuid() && (mode & 0o170022) === 0o040000 ? folder : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function sourceMark(source: string): string {

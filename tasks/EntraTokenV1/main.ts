@@ -1,7 +1,8 @@
 import { writeSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
-import { startedFromCache, startFromCache } from './code-cache.ts';
+import { cacheFolder, startedFromCache, startFromCache } from './code-cache.ts';
 
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
@@ -87,6 +88,15 @@ function exitWhenFlushed(atLast: () => void = () => {}): void {
   });
 }
 
+function codeFolder(): string | undefined {
+  try {
+    return cacheFolder(process.env, userInfo().homedir);
+  } catch {
+    // A user that the system does not know, as in many containers.
+    return undefined;
+  }
+}
+
 /** Only what happens before there is an agent to tell comes here: its library cannot write its key, for example. */
 function failWithoutAgent(): void {
   undoAll();
@@ -97,7 +107,7 @@ function failWithoutAgent(): void {
   exitWhenFlushed();
 }
 
-if (startedFromCache() !== undefined || !startFromCache(__filename, require, process.env)) {
+if (startedFromCache() !== undefined || !startFromCache(__filename, require, codeFolder())) {
   endOnSignals();
   main().catch(failWithoutAgent);
 }

@@ -1,91 +1,120 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type JobResult, runJob } from '../agent/job.ts';
-import { type Cloud, startCloud } from '../cloud/cloud.ts';
-import { rehearsalOptions } from '../rehearsal.ts';
+import { cacheFolder } from '../../tasks/EntraTokenV1/code-cache.ts';
 
-const pipeline = `
-steps:
-  - task: EntraToken@1
-    name: entra
-    inputs: { azureSubscription: prod, scopes: keyVault }
+const module = join(import.meta.dirname, '../../tasks/EntraTokenV1/code-cache.ts');
+
+/** A program as main.ts is one: it starts itself from the cache, runs, and keeps the code at its end. */
+const program = (folder: string): string => `
+  const { startedFromCache, startFromCache } = require(${JSON.stringify(module)});
+  function work(n) { return n < 2 ? n : work(n - 1) + work(n - 2); }
+  const keep = startedFromCache();
+  if (keep !== undefined || !startFromCache(__filename, require, ${JSON.stringify(folder)})) {
+    console.log(work(15), keep === undefined ? 'by itself' : 'from the cache');
+    keep?.();
+  }
 `;
 
-describe('compiled code is kept between the jobs of a self-hosted agent', { concurrency: 1 }, () => {
-  let cloud: Cloud;
-  let work: string;
+describe('compiled code is kept between steps', { concurrency: 1 }, () => {
+  let home: string;
+  let folder: string;
+  let file: string;
 
-  before(async () => {
-    cloud = await startCloud();
-    work = mkdtempSync(join(tmpdir(), 'entra-token-code-'));
+  before(() => {
+    home = mkdtempSync(join(tmpdir(), 'entra-token-code-'));
+    folder = cacheFolder({}, home) ?? '';
+    file = join(home, 'program.cjs');
+    writeFileSync(file, program(folder));
   });
-  after(async () => {
-    await cloud.close();
-    rmSync(work, { recursive: true, force: true });
-  });
+  after(() => rmSync(home, { recursive: true, force: true }));
 
-  const run = (workFolder: string, isHosted = false): Promise<JobResult> =>
-    runJob({ ...rehearsalOptions(cloud), pipeline, workFolder, isHosted });
-  const folderOf = (workFolder: string): string => join(workFolder, '_tool', '.entra-token');
-  const stores = (workFolder: string): string[] => {
-    try {
-      return readdirSync(folderOf(workFolder)).map((name) => join(folderOf(workFolder), name));
-    } catch {
-      return [];
-    }
-  };
-  const succeeded = (result: JobResult): void => {
-    assert.equal(result.result, 'Succeeded');
-    assert.ok(result.outputs['entra.accessToken'], 'the output is there');
-  };
+  const run = (path = file): string =>
+    execFileSync(process.execPath, ['--import', 'tsx', path], { encoding: 'utf8', cwd: import.meta.dirname }).trim();
+  const stores = (): string[] => readdirSync(folder).map((name) => join(folder, name));
 
-  it('keeps it after the first job, for the agent’s user alone, and not again after the second', async () => {
-    succeeded(await run(work));
-    const [store = '', ...others] = stores(work);
+  it('keeps it after the first run, for the user alone, and takes it in the second', () => {
+    assert.equal(run(), '610 from the cache');
+    const [store = '', ...others] = stores();
     assert.deepEqual(others, []);
-    assert.equal(statSync(folderOf(work)).mode & 0o777, 0o700);
+    assert.equal(statSync(folder).mode & 0o777, 0o700);
     assert.equal(statSync(store).mode & 0o777, 0o600);
     const { mtimeMs } = statSync(store);
-    succeeded(await run(work));
-    assert.equal(statSync(store).mtimeMs, mtimeMs, 'the code of the first job was taken');
+    assert.equal(run(), '610 from the cache');
+    assert.equal(statSync(store).mtimeMs, mtimeMs, 'it was not written again');
   });
 
-  it('runs from the sources where the kept code is damaged, and replaces it', async () => {
-    const [store = ''] = stores(work);
+  it('compiles anew where the kept code is damaged, and replaces it', () => {
+    const [store = ''] = stores();
     const sound = readFileSync(store);
-    for (const at of [0, 40, Math.floor(sound.length / 2), sound.length - 1]) {
+    for (const at of [0, 40, sound.length - 1]) {
       const damaged = Buffer.from(sound);
       damaged.writeUInt8(damaged.readUInt8(at) ^ 0xff, at);
       writeFileSync(store, damaged);
-      succeeded(await run(work));
+      assert.equal(run(), '610 from the cache');
       assert.notDeepEqual(readFileSync(store), damaged);
     }
-    writeFileSync(store, '');
-    succeeded(await run(work));
   });
 
-  it('keeps nothing in a folder that others may write to, because the code is run without being looked at', async () => {
-    const open = mkdtempSync(join(tmpdir(), 'entra-token-code-'));
-    try {
-      mkdirSync(folderOf(open), { recursive: true });
-      chmodSync(folderOf(open), 0o777);
-      succeeded(await run(open));
-      assert.deepEqual(stores(open), []);
-    } finally {
-      rmSync(open, { recursive: true, force: true });
-    }
+  it('keeps the code of each text apart, and removes what no step has run for a month', () => {
+    const [old = ''] = stores();
+    const longAgo = new Date(Date.now() - 40 * 24 * 3600 * 1000);
+    utimesSync(old, longAgo, longAgo);
+    const changed = join(home, 'changed.cjs');
+    writeFileSync(changed, `${program(folder)}\n// changed`);
+    assert.equal(run(changed), '610 from the cache');
+    assert.equal(stores().includes(old), false);
+    assert.equal(stores().length, 1);
   });
 
-  it('keeps nothing on a hosted agent, which never has a second job', async () => {
-    const hosted = mkdtempSync(join(tmpdir(), 'entra-token-code-'));
-    try {
-      succeeded(await run(hosted, true));
-      assert.deepEqual(stores(hosted), []);
-    } finally {
-      rmSync(hosted, { recursive: true, force: true });
-    }
-  });
+  const refused: readonly {
+    why: string;
+    environment?: Record<string, string>;
+    home?: string;
+    make?: (at: string) => void;
+  }[] = [
+    { why: 'a hosted agent never has a second job', environment: { AGENT_ISSELFHOSTED: '0' } },
+    { why: 'the user has no home', home: '' },
+    {
+      why: 'others may write to the folder',
+      make: (at) => {
+        mkdirSync(join(at, '.cache', 'entra-token'), { recursive: true });
+        chmodSync(join(at, '.cache', 'entra-token'), 0o777);
+      },
+    },
+    {
+      why: 'the folder is a link to another place',
+      make: (at) => {
+        mkdirSync(join(at, '.cache'));
+        mkdirSync(join(at, 'elsewhere'));
+        symlinkSync(join(at, 'elsewhere'), join(at, '.cache', 'entra-token'));
+      },
+    },
+    { why: 'the home cannot be written to', make: (at) => writeFileSync(join(at, '.cache'), 'a file') },
+  ];
+  for (const row of refused) {
+    it(`keeps nothing where ${row.why}`, () => {
+      const place = mkdtempSync(join(tmpdir(), 'entra-token-code-'));
+      try {
+        row.make?.(place);
+        assert.equal(cacheFolder(row.environment ?? {}, row.home ?? place), undefined);
+      } finally {
+        rmSync(place, { recursive: true, force: true });
+      }
+    });
+  }
 });

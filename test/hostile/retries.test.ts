@@ -15,9 +15,9 @@ const services = ['devops', 'entra'] as const;
 
 describe('Retry-After', { concurrency: 4 }, () => {
   const honoured: [name: string, fault: Fault['do'], seconds: number, latest: number][] = [
-    ['in seconds', answers.tooManyRequests(7), 7, 7.5],
-    ['as a date', answers.tooManyRequestsUntil(4), 1, 4.6],
-    ['of another transient status', { kind: 'answer', status: 503, retryAfter: { seconds: 5 } }, 5, 5.5],
+    ['in seconds', answers.tooManyRequests(7), 7, 8.75],
+    ['as a date', answers.tooManyRequestsUntil(4), 1, 5],
+    ['of another transient status', { kind: 'answer', status: 503, retryAfter: { seconds: 5 } }, 5, 6.25],
     ['of no time at all', { kind: 'answer', status: 503, retryAfter: { seconds: 0 } }, 0, 0.5],
     ['as a date that has passed', answers.tooManyRequestsUntil(-60), 0, 0.5],
     ['that is no time', { kind: 'answer', status: 429, headers: { 'retry-after': 'soon' } }, 0, 0.5],

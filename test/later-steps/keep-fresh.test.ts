@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { JobOptions, JobResult, StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
 import { exportingStep, type HeldJob, holdJob } from './held-job.ts';
 import { agentNodes } from './nodes.ts';
 import { processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
-import { pollTokens, type Reads } from './reads.ts';
+import { pollTokens, type Reads, readFast } from './reads.ts';
 
 /** A test that waits for ever says nothing; this is far more than any of them needs. */
 const timeout = 120_000;
@@ -280,18 +277,6 @@ function fault(cloud: Cloud, how: Fault['do']): Promise<() => Promise<void>> {
   return Promise.resolve(async () => {
     cloud.faults = [];
   });
-}
-
-/** Reads in a process of its own, as fast as that can. */
-async function readFast(file: string, seconds: number): Promise<Reads> {
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-  const script = fileURLToPath(new URL('reader.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', tsx, script, file, String(seconds)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let text = '';
-  for await (const chunk of child.stdout) text += String(chunk);
-  return JSON.parse(text) as Reads;
 }
 
 async function readSlowly(file: string, seconds: number): Promise<Reads> {

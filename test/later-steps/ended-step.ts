@@ -13,10 +13,12 @@ export type Ending =
   /** As an agent in a hurry: both, one right after the other. */
   | 'SIGINT and SIGTERM'
   /** Not by the agent. */
-  | 'SIGTERM';
+  | 'SIGTERM'
+  /** Without a chance to clean up. */
+  | 'SIGKILL';
 
 /** What came of it. */
-export interface CancelledStep {
+export interface EndedStep {
   /** From the signal to the end of the step. Milliseconds. */
   readonly tookMs: number;
   /** Ended by the signal itself, because Node had not begun to run the task. */
@@ -26,26 +28,29 @@ export interface CancelledStep {
 }
 
 /** Starts a step that exports a token file, ends it after so many milliseconds, and makes sure that nothing is left. */
-export async function cancelStep(cloud: Cloud, ending: Ending, delayMs: number): Promise<CancelledStep> {
+export async function endStep(cloud: Cloud, ending: Ending, delayMs: number): Promise<EndedStep> {
   const stop = new AbortController();
   let lookupId = '';
   let endedAt = 0;
+  let mainIsOver = false;
   const job = await runJob({
     ...rehearsalOptions(cloud),
     pipeline: `steps:\n${exportingStep}`,
     cancel: stop.signal,
     signalTimeouts: { interruptMs: ending === 'SIGINT' ? 30_000 : 1, terminateMs: 30_000 },
     onProcess: ({ pid, stage }) => {
-      if (stage !== 'main') return;
+      mainIsOver = stage === 'post';
+      if (mainIsOver) return;
       lookupId = environmentOf(pid)[LOOKUP_ID] ?? '';
       setTimeout(() => {
+        if (mainIsOver) return;
         endedAt = performance.now();
-        if (ending === 'SIGTERM') kill(pid);
+        if (ending === 'SIGTERM' || ending === 'SIGKILL') kill(pid, ending);
         else stop.abort();
       }, delayMs);
     },
   });
-  const { result, steps, orphans, leftover, log } = job;
+  const { steps, orphans, leftover } = job;
   const now = performance.now();
   const main = steps.find(({ stage }) => stage === 'main');
   const post = steps.find(({ stage }) => stage === 'post');
@@ -53,24 +58,28 @@ export async function cancelStep(cloud: Cloud, ending: Ending, delayMs: number):
   const at = `${ending} after ${delayMs} ms`;
 
   const beforeItBegan = main.exitCode !== 0;
-  if (beforeItBegan) {
+  if (ending === 'SIGKILL') {
+    assert.ok(main.exitCode === 137 || main.exitCode === 0, `${at}: exit code ${main.exitCode}`);
+  } else if (beforeItBegan) {
     // 128 and the signal's number: Node had set no handler yet, and the task had done nothing.
     assert.ok(main.exitCode === 130 || main.exitCode === 143, `${at}: exit code ${main.exitCode}`);
     assert.equal(main.rawOutput.stdout, '', at);
   }
-  if (ending !== 'SIGTERM' && endedAt > 0) assert.equal(main.result, 'Canceled', at);
+  const wasQuicker = /task\.complete result=Succeeded/.test(main.rawOutput.stdout);
+  if (stop.signal.aborted && !wasQuicker) assert.equal(main.result, 'Canceled', at);
+  if (endedAt > 0 && !wasQuicker) assert.notEqual(main.result, 'Succeeded', `${at}: no outputs, so no success`);
   assert.equal(main.rawOutput.stderr, '', at);
   assert.doesNotMatch(main.rawOutput.stdout, /^\s+at .*[:(]\d+/m, `${at}: no stack`);
   assert.equal(post.result, 'Succeeded', at);
   assert.ok(printedBy(post).length <= 1, at);
-  assert.deepEqual(orphans, [], at);
+  // A process that was never given its orders ends by itself once Node has started, which the agent may forestall.
+  if (ending !== 'SIGKILL') assert.deepEqual(orphans, [], at);
   assert.deepEqual(
     leftover.filter((name) => name !== '.taskkey'),
     [],
     at,
   );
   assert.deepEqual(processesOf(lookupId), [], at);
-  assert.notEqual(result, 'SucceededWithIssues', log.join('\n'));
   return {
     tookMs: endedAt === 0 ? 0 : now - endedAt - post.durationMs,
     beforeItBegan,
@@ -78,9 +87,9 @@ export async function cancelStep(cloud: Cloud, ending: Ending, delayMs: number):
   };
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGTERM');
+    process.kill(pid, signal);
   } catch {
     // The step was quicker.
   }
