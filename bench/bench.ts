@@ -23,14 +23,14 @@ const HELP = `Measures the packaged task against what it cannot be faster than, 
   npm run bench -- --only a,b       measures these alone (the floor is the measure of the others: floor,task)
   npm run bench -- --json           prints the results as JSON
   npm run bench -- --plot FILE      draws the wall times as well (SVG)
-  npm run bench -- --document       writes the tables into docs/performance.md
-  npm run bench -- --scale          prints the simulation of a thousand jobs alone, and measures nothing
+  npm run bench -- --document       writes the tables and the picture of docs/performance.md
+  npm run bench -- --scale          prints the simulation of a thousand jobs alone, and measures nothing;
+                                    with --document it writes docs/scale.md
 
 The exit code is 1 where a target was missed.
 `;
 
 const MEMORY_RUNS = 5;
-const DOCUMENT = join(root, 'docs', 'performance.md');
 
 const { values } = parseArgs({
   options: {
@@ -175,15 +175,16 @@ function progress(text: string): void {
   }
 }
 
-/** Puts a text between two markers of the document. Throws where they are missing. */
-function document(name: string, text: string): void {
-  const before = readFileSync(DOCUMENT, 'utf8');
-  const marked = new RegExp(`(<!-- ${name}: npm run bench -- --document -->)[\\s\\S]*?(<!-- ${name} end -->)`);
+/** Puts a text between the two markers of a page. Throws where they are missing. */
+function document(page: string, name: string, text: string): void {
+  const path = join(root, 'docs', page);
+  const before = readFileSync(path, 'utf8');
+  const marked = new RegExp(`(<!-- ${name}: .* -->)[\\s\\S]*?(<!-- ${name} end -->)`);
   if (!marked.test(before)) {
-    throw new Error(`${DOCUMENT} has no markers for '${name}'`);
+    throw new Error(`${page} has no markers for '${name}'`);
   }
   writeFileSync(
-    DOCUMENT,
+    path,
     before.replace(marked, (_, begin: string, end: string) => `${begin}\n\n${text}\n${end}`),
   );
 }
@@ -191,7 +192,11 @@ function document(name: string, text: string): void {
 if (values.help) {
   process.stdout.write(HELP);
 } else if (values.scale) {
-  process.stdout.write(scaleTables());
+  const text = scaleTables();
+  process.stdout.write(text);
+  if (values.document) {
+    document('scale.md', 'scale', text);
+  }
 } else {
   const results = await run();
   progress('');
@@ -200,8 +205,8 @@ if (values.help) {
     writeFileSync(values.plot, plot(results));
   }
   if (values.document) {
-    document('measured', tables(results));
-    document('scale', scaleTables());
+    document('performance.md', 'measured', tables(results));
+    writeFileSync(join(root, 'docs', 'images', 'performance.svg'), plot(results));
   }
   process.exitCode = judge(results).every(({ holds }) => holds) ? 0 : 1;
 }

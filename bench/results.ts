@@ -119,12 +119,13 @@ export function tables(results: Results): string {
 }
 
 function conditions({ date, machine, load, figures, refresher }: Results): string {
-  const runs = Math.min(...figures.map((it) => it.runs));
+  const [most, least] = [Math.max(...figures.map((it) => it.runs)), Math.min(...figures.map((it) => it.runs))];
+  const runs = most === least ? `${most} runs of each` : `${most} runs of each (${least} of what takes seconds)`;
   const background = refresher.map(
     ({ node, resident, peak }) => `Node ${node}: ${resident.toFixed(0)} MiB, at most ${peak.toFixed(0)}`,
   );
   return [
-    `${date}, ${machine}; ${runs} runs each, one after the other in turn; load average ${load.join(' before, ')} after.`,
+    `${date}, ${machine}; ${runs}, one after the other in turn; load average ${load.join(' before, ')} after.`,
     'Times are medians in milliseconds with the quartiles beside them.',
     ...(background.length === 0 ? [] : [`The background process, idle: ${background.join('; ')}.`]),
     '',
@@ -148,19 +149,23 @@ function wallTable(results: Results): string {
 function costTable(results: Results): string {
   const rows = rowsOf(results).map(({ contender, node }) => {
     const figure = results.figures.find((it) => it.contender === contender && it.node === node);
+    const floor = figure && figureOf(results, 'floor', node, figure.latencyMs);
     const peak = results.memory.find((it) => it.contender === contender && it.node === node)?.peak;
     const size = results.sizes.find((it) => it.contender === contender)?.bytes;
     return [
       results.titles[contender] ?? contender,
       node,
       figure === undefined ? '' : shown(figure.processorMs),
+      figure === undefined || floor === undefined
+        ? ''
+        : (figure.processorMs.median / floor.processorMs.median).toFixed(2),
       peak === undefined ? '' : peak.median.toFixed(0),
       figure === undefined ? '' : String(figure.requests),
       size === undefined ? '' : bytes(size),
     ];
   });
   const note = `The package (vsix) has ${bytes(results.package)}.\n`;
-  return `${table(['', 'Node', 'Processor time', 'Peak memory, MiB', 'Requests', 'On the disk'], rows)}\n${note}`;
+  return `${table(['', 'Node', 'Processor time', 'of the floor', 'Peak memory, MiB', 'Requests', 'On the disk'], rows)}\n${note}`;
 }
 
 function targetTable(results: Results): string {

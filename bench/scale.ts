@@ -292,9 +292,15 @@ function randomNumbers(seed: number): () => number {
 
 /** Variations of what is not published: whether the conclusions hang on it. */
 const variations: readonly { readonly title: string; readonly circumstances: Circumstances }[] = [
-  { title: 'An ID token costs 0.1 TSTU: all fit', circumstances: withCost(0.1) },
-  { title: 'An ID token costs 0.25 TSTU: one step each is delayed', circumstances: withCost(0.25) },
-  { title: 'An ID token costs 0.5 TSTU: some are refused', circumstances: withCost(0.5) },
+  {
+    title: 'An ID token costs 0.1 TSTU: with one step each, Azure DevOps has room for all',
+    circumstances: withCost(0.1),
+  },
+  {
+    title: 'An ID token costs 0.25 TSTU: with one step each, Azure DevOps answers late',
+    circumstances: withCost(0.25),
+  },
+  { title: 'An ID token costs 0.5 TSTU: with one step each, Azure DevOps refuses some', circumstances: withCost(0.5) },
 ];
 
 function withCost(cost: number): Circumstances {

@@ -18,6 +18,8 @@ export interface Network {
   readonly bypass: Bypass;
   /** PEM text of authorities that are trusted besides the system's. */
   readonly authorities: string | undefined;
+  /** The file of NODE_EXTRA_CA_CERTS, which Node itself counts among the system's. */
+  readonly extraAuthoritiesFile: string | undefined;
   readonly clientCertificate: ClientCertificate | undefined;
   readonly skipCertificateValidation: boolean;
 }
@@ -45,7 +47,8 @@ export interface NetworkFacts {
 export function readNetwork(facts: NetworkFacts): Network {
   return {
     ...(readAgentProxy(facts) ?? readEnvironmentProxy(facts)),
-    authorities: readPem(facts.variable('Agent.CAInfo'), 'authorities (Agent.CAInfo)'),
+    authorities: readAuthorities(facts.variable('Agent.CAInfo')),
+    extraAuthoritiesFile: facts.environment('NODE_EXTRA_CA_CERTS'),
     clientCertificate: readClientCertificate(facts),
     skipCertificateValidation: facts.variable('Agent.SkipCertValidation')?.toLowerCase() === 'true',
   };
@@ -129,6 +132,17 @@ function decode(text: string): string {
   } catch {
     return text;
   }
+}
+
+function readAuthorities(file: string | undefined): string | undefined {
+  const pem = readPem(file, 'authorities (Agent.CAInfo)');
+  if (pem !== undefined && !pem.includes('-----BEGIN')) {
+    throw new Failure(
+      'ET_CERTIFICATE_FILE',
+      'The file of the agent’s authorities (Agent.CAInfo) holds no certificate.',
+    );
+  }
+  return pem;
 }
 
 function readPem(file: string | undefined, what: string): string | undefined {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { isIP } from 'node:net';
@@ -172,9 +173,10 @@ function openTunnel(
       const credentials = `${proxy.username ?? ''}:${proxy.password?.reveal() ?? ''}`;
       headers['Proxy-Authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
     }
+    const host = url.hostname.replace(/^\[|\]$/g, '');
     const options = {
       method: 'CONNECT',
-      host: url.hostname.replace(/^\[|\]$/g, ''),
+      host,
       port: url.port || (secure ? 443 : 80),
       path: authority,
       headers,
@@ -182,7 +184,10 @@ function openTunnel(
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
     } as const;
-    const request = secure ? https.request({ ...options, ...tlsOptions }) : http.request(options);
+    const request = secure
+      ? // Node would take the server's name out of the header Host, which names the host behind the tunnel.
+        https.request({ ...options, ...tlsOptions, servername: isIP(host) === 0 ? host : '' })
+      : http.request(options);
     const timer = setTimeout(
       () => request.destroy(Object.assign(new Error('the proxy is silent'), { code: 'ETIMEDOUT' })),
       TUNNEL_MS,
@@ -216,7 +221,9 @@ function openTunnel(
  * are tried alone first: taking in the system's 150 certificates costs as much time as a request.
  * Throws a Failure for a certificate or key that cannot be used.
  */
-export function agentTrust(network: Pick<Network, 'authorities' | 'clientCertificate'>): Trust {
+export function agentTrust(
+  network: Pick<Network, 'authorities' | 'extraAuthoritiesFile' | 'clientCertificate'>,
+): Trust {
   const create = (options: tls.SecureContextOptions): tls.SecureContext => {
     try {
       return tls.createSecureContext({ ...clientOptions(network.clientCertificate), ...options });
@@ -235,10 +242,22 @@ export function agentTrust(network: Pick<Network, 'authorities' | 'clientCertifi
     context: create({ ca: authorities }),
     wider: () => {
       const context = create({});
-      addAuthorities(context, authorities);
+      // Node 20 forgets NODE_EXTRA_CA_CERTS when an authority is added to its own.
+      for (const pem of [authorities, readExtra(network.extraAuthoritiesFile)]) {
+        addAuthorities(context, pem);
+      }
       return context;
     },
   };
+}
+
+/** Node itself warns of a file that it cannot read, and goes on without it. */
+function readExtra(file: string | undefined): string {
+  try {
+    return file === undefined ? '' : readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function clientOptions(client: ClientCertificate | undefined): tls.SecureContextOptions {
@@ -255,6 +274,9 @@ function clientOptions(client: ClientCertificate | undefined): tls.SecureContext
 
 /** `SecureContext.context` is OpenSSL's own; Node leaves it untyped. */
 function addAuthorities(context: tls.SecureContext, pem: string): void {
+  if (pem === '') {
+    return;
+  }
   const native: unknown = context.context;
   if (typeof native !== 'object' || native === null || !('addCACert' in native)) {
     throw new TypeError('no addCACert');

@@ -27,6 +27,7 @@ export interface NetworkOrders {
     | undefined;
   readonly bypass: Network['bypass'];
   readonly authorities: string | undefined;
+  readonly extraAuthoritiesFile: string | undefined;
   readonly clientCertificate:
     | { readonly certificate: string; readonly key: string; readonly passphrase: string | undefined }
     | undefined;

@@ -49,7 +49,7 @@ const budgets: readonly Budget[] = [
     devOps: 1,
     entra: 1,
   },
-  { what: 'inputs that contradict each other', inputs: { scopes: 'no such thing' }, devOps: 0, entra: 0 },
+  { what: 'a scope that cannot be', inputs: { scopes: 'no such thing' }, devOps: 0, entra: 0 },
 ];
 
 describe('a step asks each service no more often than it must', () => {

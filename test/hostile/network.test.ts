@@ -125,262 +125,271 @@ const proxyCases: ProxyCase[] = [
   })),
 ];
 
-describe('a proxy, with the real names of both services', { concurrency: 4 }, () => {
-  // Those that last to the end of the budget first: they wait more than they work.
-  for (const row of proxyCases.toSorted((a, b) => Number(b.fastClock ?? 0) - Number(a.fastClock ?? 0))) {
-    it(row.name, () =>
+// Side by side, because much of it is waiting for the end of a budget.
+describe('in the networks of self-hosted agents,', { concurrency: 5 }, () => {
+  describe('a proxy, with the real names of both services', { concurrency: 10 }, () => {
+    // Those that last to the end of the budget first: they wait more than they work.
+    for (const row of proxyCases.toSorted((a, b) => Number(b.fastClock ?? 0) - Number(a.fastClock ?? 0))) {
+      it(row.name, () =>
+        clouds.lend(async (cloud) => {
+          const proxy = await startProxy({
+            resolve: cloud.hosts,
+            ...row.credentials,
+            ...(row.behaviour === undefined ? {} : { behaviour: row.behaviour }),
+          });
+          try {
+            const ended = await runStep(cloud, {
+              job: { ...realNames(cloud), ...row.job(proxy, cloud) },
+              names: { 'dev.azure.com': [], 'login.microsoftonline.com': [] },
+              secrets,
+              ...(row.fastClock ? { fastClock: true } : {}),
+            });
+            endsWith(ended, row.code);
+            assert.match(ended.line, row.says ?? /^/);
+            assert.equal(ended.retries.length > 0, row.retries === 'some', ended.retries.join('\n'));
+            const targets = proxy.connects.map(({ target }) => target);
+            if (row.connects === 'some') assert.ok(targets.length >= 3, String(targets));
+            else assert.deepEqual([...new Set(targets)], row.connects ?? [devOps, entra]);
+            if (row.code !== undefined) assert.deepEqual(ended.requests, { devops: 0, entra: 0 });
+          } finally {
+            await proxy.close();
+          }
+        }),
+      );
+    }
+
+    it('a proxy that is not there is named', () =>
       clouds.lend(async (cloud) => {
-        const proxy = await startProxy({
-          resolve: cloud.hosts,
-          ...row.credentials,
-          ...(row.behaviour === undefined ? {} : { behaviour: row.behaviour }),
+        const ended = await runStep(cloud, {
+          job: { ...realNames(cloud), proxy: { url: 'http://127.0.0.1:9' } },
+          fastClock: true,
         });
+        endsWith(ended, 'ET_PROXY');
+        assert.match(ended.line, /ECONNREFUSED at 127\.0\.0\.1 port 9/);
+      }));
+
+    it('a proxy that is reached over TLS', () =>
+      clouds.lend(async (cloud) => {
+        const proxy = await startProxy({ resolve: cloud.hosts, ...user });
+        const authority = await createAuthority('The proxy’s own');
+        const server = tls.createServer(await authority.issue({ name: 'proxy', hosts: ['127.0.0.1'] }), (socket) => {
+          const inner = net.connect(proxy.port, '127.0.0.1');
+          socket.pipe(inner).pipe(socket);
+          socket.on('error', () => inner.destroy());
+          inner.on('error', () => socket.destroy());
+        });
+        await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+        const { port } = server.address() as AddressInfo;
+        const extra = join(folder, 'proxy.pem');
+        writeFileSync(extra, authority.pem);
         try {
           const ended = await runStep(cloud, {
-            job: { ...realNames(cloud), ...row.job(proxy, cloud) },
-            names: { 'dev.azure.com': [], 'login.microsoftonline.com': [] },
+            job: {
+              ...realNames(cloud),
+              proxy: { url: `https://127.0.0.1:${port}`, ...user },
+              environment: { NODE_EXTRA_CA_CERTS: extra },
+            },
             secrets,
-            ...(row.fastClock ? { fastClock: true } : {}),
           });
-          endsWith(ended, row.code);
-          assert.match(ended.line, row.says ?? /^/);
-          assert.equal(ended.retries.length > 0, row.retries === 'some', ended.retries.join('\n'));
-          const targets = proxy.connects.map(({ target }) => target);
-          if (row.connects === 'some') assert.ok(targets.length >= 3, String(targets));
-          else assert.deepEqual([...new Set(targets)], row.connects ?? [devOps, entra]);
-          if (row.code !== undefined) assert.deepEqual(ended.requests, { devops: 0, entra: 0 });
+          endsWith(ended, undefined);
+          assert.deepEqual(
+            proxy.connects.map(({ target, status }) => [target, status]),
+            [
+              [devOps, 200],
+              [entra, 200],
+            ],
+          );
         } finally {
+          server.close();
           await proxy.close();
         }
-      }),
-    );
-  }
+      }));
+  });
 
-  it('a proxy that is not there is named', () =>
-    clouds.lend(async (cloud) => {
-      const ended = await runStep(cloud, {
-        job: { ...realNames(cloud), proxy: { url: 'http://127.0.0.1:9' } },
-        fastClock: true,
-      });
-      endsWith(ended, 'ET_PROXY');
-      assert.match(ended.line, /ECONNREFUSED at 127\.0\.0\.1 port 9/);
-    }));
+  describe('hosts that are reached without the proxy', { concurrency: 4 }, () => {
+    const dead = 'http://127.0.0.1:9';
+    const bypass = (...list: string[]) => ({ proxy: { url: dead, bypass: list } });
+    const environment = (name: string, value: string) => ({ environment: { https_proxy: dead, [name]: value } });
+    const cases: [name: string, job: (cloud: Cloud) => Partial<JobOptions>][] = [
+      ['a regular expression for the host', () => bypass('localhost')],
+      ['one for the whole address, in other case', () => bypass('^HTTPS://LOCALHOST')],
+      ['one among others, of which one is none', () => bypass('*.corp', 'https?://[a-l]ocalhost')],
+      ['NO_PROXY', () => environment('NO_PROXY', 'example.com,localhost')],
+      ['no_proxy, in other case', () => environment('no_proxy', 'LOCALHOST')],
+      [
+        'NO_PROXY, with ports',
+        ({ devOpsUrl, authorityUrl }) =>
+          environment('NO_PROXY', `${new URL(devOpsUrl).host} ${new URL(authorityUrl).host}`),
+      ],
+      ['NO_PROXY for every host', () => environment('NO_PROXY', '*')],
+    ];
+    for (const [name, job] of cases) {
+      it(name, () => clouds.lend(async (cloud) => endsWith(await runStep(cloud, { job: job(cloud) }), undefined)));
+    }
 
-  it('a proxy that is reached over TLS', () =>
-    clouds.lend(async (cloud) => {
-      const proxy = await startProxy({ resolve: cloud.hosts, ...user });
-      const authority = await createAuthority('The proxy’s own');
-      const server = tls.createServer(await authority.issue({ name: 'proxy', hosts: ['127.0.0.1'] }), (socket) => {
-        const inner = net.connect(proxy.port, '127.0.0.1');
-        socket.pipe(inner).pipe(socket);
-        socket.on('error', () => inner.destroy());
-        inner.on('error', () => socket.destroy());
+    const others: [name: string, job: Partial<JobOptions>][] = [
+      ['an expression that does not match', bypass('^https://otherhost', '\\.localhost$')],
+      ['a name that only ends alike, or is of another port', environment('NO_PROXY', 'host,calhost,localhost:9')],
+    ];
+    for (const [name, job] of others) {
+      it(`are not told by ${name}`, () =>
+        clouds.lend(async (cloud) => endsWith(await runStep(cloud, { job, fastClock: true }), 'ET_PROXY')));
+    }
+  });
+
+  describe('certificates', { concurrency: 1 }, () => {
+    /** Two clouds know each other's keys, and have an authority each: one serves Azure DevOps, the other Entra. */
+    let first: Cloud;
+    let second: Cloud;
+    before(async () => {
+      [first, second] = await Promise.all([startCloud(), startCloud()]);
+    });
+    after(() => Promise.all([first.close(), second.close()]));
+
+    const acrossClouds = (job: Partial<JobOptions>): Promise<Ended> =>
+      runStep(first, {
+        job: {
+          connections: Object.values(first.connections).map((connection) => ({
+            ...connection,
+            data: { ...connection.data, activeDirectoryAuthority: second.authorityUrl },
+          })),
+          ...job,
+        },
       });
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      const { port } = server.address() as AddressInfo;
-      const extra = join(folder, 'proxy.pem');
-      writeFileSync(extra, authority.pem);
-      try {
-        const ended = await runStep(cloud, {
-          job: {
-            ...realNames(cloud),
-            proxy: { url: `https://127.0.0.1:${port}`, ...user },
-            environment: { NODE_EXTRA_CA_CERTS: extra },
-          },
-          secrets,
+
+    it('the agent’s authorities and NODE_EXTRA_CA_CERTS are trusted both', async () => {
+      for (const [agent, extra] of [
+        [first, second],
+        [second, first],
+      ] as const) {
+        const ended = await acrossClouds({
+          certificates: { ca: agent.caFile },
+          environment: { NODE_EXTRA_CA_CERTS: extra.caFile },
         });
         endsWith(ended, undefined);
-        assert.deepEqual(
-          proxy.connects.map(({ target, status }) => [target, status]),
-          [
-            [devOps, 200],
-            [entra, 200],
-          ],
-        );
-      } finally {
-        server.close();
-        await proxy.close();
       }
-    }));
-});
-
-describe('hosts that are reached without the proxy', { concurrency: 3 }, () => {
-  const dead = 'http://127.0.0.1:9';
-  const bypass = (...list: string[]) => ({ proxy: { url: dead, bypass: list } });
-  const environment = (name: string, value: string) => ({ environment: { https_proxy: dead, [name]: value } });
-  const cases: [name: string, job: (port: string) => Partial<JobOptions>][] = [
-    ['a regular expression for the host', () => bypass('localhost')],
-    ['one for the whole address, in other case', () => bypass('^HTTPS://LOCALHOST')],
-    ['one among others, of which one is none', () => bypass('*.corp', 'https?://[a-l]ocalhost')],
-    ['NO_PROXY', () => environment('NO_PROXY', 'example.com,localhost')],
-    ['no_proxy, with a port', () => environment('no_proxy', 'LOCALHOST')],
-    ['NO_PROXY for every host', () => environment('NO_PROXY', '*')],
-  ];
-  for (const [name, job] of cases) {
-    it(name, () => clouds.lend(async (cloud) => endsWith(await runStep(cloud, { job: job('') }), undefined)));
-  }
-
-  it('an expression that does not match, and a name that only ends alike, go through the proxy', () =>
-    clouds.lend(async (cloud) => {
-      const ended = [
-        await runStep(cloud, { job: bypass('^https://otherhost', '\\.localhost$'), fastClock: true }),
-        await runStep(cloud, { job: environment('NO_PROXY', 'host,calhost,localhost:9'), fastClock: true }),
-      ];
-      for (const one of ended) endsWith(one, 'ET_PROXY');
-    }));
-});
-
-describe('certificates', () => {
-  /** Two clouds know each other's keys, and have an authority each: one serves Azure DevOps, the other Entra. */
-  let first: Cloud;
-  let second: Cloud;
-  before(async () => {
-    [first, second] = await Promise.all([startCloud(), startCloud()]);
-  });
-  after(() => Promise.all([first.close(), second.close()]));
-
-  const acrossClouds = (job: Partial<JobOptions>): Promise<Ended> =>
-    runStep(first, {
-      job: {
-        connections: Object.values(first.connections).map((connection) => ({
-          ...connection,
-          data: { ...connection.data, activeDirectoryAuthority: second.authorityUrl },
-        })),
-        ...job,
-      },
     });
 
-  it('the agent’s authorities and NODE_EXTRA_CA_CERTS are trusted both', async () => {
-    for (const [agent, extra] of [
-      [first, second],
-      [second, first],
-    ] as const) {
+    it('the agent’s authorities do not replace the system’s', async () => {
       const ended = await acrossClouds({
-        certificates: { ca: agent.caFile },
-        environment: { NODE_EXTRA_CA_CERTS: extra.caFile },
+        certificates: { ca: first.caFile },
+        environment: { NODE_OPTIONS: '--use-openssl-ca', SSL_CERT_FILE: second.caFile },
       });
       endsWith(ended, undefined);
-    }
-  });
-
-  it('the agent’s authorities do not replace the system’s', async () => {
-    const ended = await acrossClouds({
-      certificates: { ca: first.caFile },
-      environment: { NODE_OPTIONS: '--use-openssl-ca', SSL_CERT_FILE: second.caFile },
     });
-    endsWith(ended, undefined);
+
+    it('an authority that is known to neither ends the step at once', async () => {
+      for (const job of [{ certificates: {} }, { certificates: { ca: second.caFile } }]) {
+        const opened = first.connectionsOpened;
+        const ended = await runStep(first, { job });
+        endsWith(ended, 'ET_CERTIFICATE');
+        assert.deepEqual(ended.retries, []);
+        assert.ok(first.connectionsOpened - opened <= 3, 'with either trust once, and Entra once beforehand');
+      }
+    });
+
+    it('the validation is skipped where the agent says so, with a warning', async () => {
+      const ended = await acrossClouds({ certificates: { skipValidation: true } });
+      endsWith(ended, undefined);
+      const warnings = ended.main.issues.filter(({ type }) => type === 'warning');
+      assert.match(warnings[0]?.message ?? '', /Agent\.SkipCertValidation/);
+    });
+
+    it('a file of authorities that is missing, or holds none, is named', async () => {
+      const empty = join(folder, 'empty.pem');
+      writeFileSync(empty, 'no certificate here\n');
+      for (const ca of [join(folder, 'missing.pem'), empty]) {
+        const ended = await runStep(first, { job: { certificates: { ca } } });
+        endsWith(ended, 'ET_CERTIFICATE_FILE');
+        assert.deepEqual(ended.requests, { devops: 0, entra: 0 });
+      }
+    });
   });
 
-  it('an authority that is known to neither ends the step at once', async () => {
-    for (const job of [{ certificates: {} }, { certificates: { ca: second.caFile } }]) {
-      const opened = first.connectionsOpened;
-      const ended = await runStep(first, { job });
-      endsWith(ended, 'ET_CERTIFICATE');
-      assert.deepEqual(ended.retries, []);
-      assert.ok(first.connectionsOpened - opened <= 3, 'with either trust once, and Entra once beforehand');
-    }
-  });
+  // One after the other: the cloud serves one step at a time.
+  describe('a client certificate', { concurrency: 1 }, () => {
+    let cloud: Cloud;
+    before(async () => {
+      cloud = await startCloud({ requireClientCertificate: true });
+    });
+    after(() => cloud.close());
 
-  it('the validation is skipped where the agent says so, with a warning', async () => {
-    const ended = await acrossClouds({ certificates: { skipValidation: true } });
-    endsWith(ended, undefined);
-    const warnings = ended.main.issues.filter(({ type }) => type === 'warning');
-    assert.match(warnings[0]?.message ?? '', /Agent\.SkipCertValidation/);
-  });
-
-  it('a file of authorities that is missing, or holds none, is named', async () => {
-    const empty = join(folder, 'empty.pem');
-    writeFileSync(empty, 'no certificate here\n');
-    for (const ca of [join(folder, 'missing.pem'), empty]) {
-      const ended = await runStep(first, { job: { certificates: { ca } } });
-      endsWith(ended, 'ET_CERTIFICATE_FILE');
-      assert.deepEqual(ended.requests, { devops: 0, entra: 0 });
-    }
-  });
-});
-
-describe('a client certificate', () => {
-  let cloud: Cloud;
-  before(async () => {
-    cloud = await startCloud({ requireClientCertificate: true });
-  });
-  after(() => cloud.close());
-
-  const withClient = (passphrase: string): StepOptions => {
-    const { certFile, keyFile } = cloud.clientCertificate;
-    return {
-      job: {
-        certificates: {
-          ca: cloud.caFile,
-          clientCert: certFile,
-          clientCertKey: keyFile,
-          clientCertArchive: join(folder, 'client.pfx'),
-          clientCertPassword: passphrase,
-        },
-      },
-      secrets: [{ name: 'passphrase', value: passphrase }],
-    };
-  };
-
-  it('is shown to both services, its key decrypted with its passphrase', async () => {
-    endsWith(await runStep(cloud, withClient(cloud.clientCertificate.passphrase)), undefined);
-  });
-
-  it('cannot be used with another passphrase', async () => {
-    const ended = await runStep(cloud, withClient('another passphrase'));
-    endsWith(ended, 'ET_CERTIFICATE_FILE');
-    assert.equal(cloud.requests.length, 0);
-  });
-
-  it('is missed where the agent has none, and that is no certificate of the server’s', async () => {
-    const ended = await runStep(cloud, { fastClock: true });
-    endsWith(ended, 'ET_TLS');
-  });
-});
-
-describe('names', { concurrency: 4 }, () => {
-  const host = 'contoso.visualstudio.com';
-  const oldName = (cloud: Cloud): Partial<JobOptions> => {
-    const renamed = (url: string) => url.replace(/^https:\/\/localhost:(\d+)\/contoso\//, `https://${host}:$1/`);
-    return {
-      collectionUri: renamed(cloud.devOpsUrl),
-      variables: { 'System.OidcRequestUri': renamed(cloud.job.oidcRequestUri) },
-    };
-  };
-  const alive = '127.0.0.1';
-  const cases: [name: string, addresses: string[], code: string | undefined, says: RegExp][] = [
-    ['a machine without IPv6, a name with an IPv6 address first', ['::1', alive], undefined, /^/],
-    ['a first address where nobody listens', ['127.0.0.2', alive], undefined, /^/],
-    ['a last address where nobody listens', [alive, '127.0.0.2'], undefined, /^/],
-    [
-      'addresses where nobody listens are all named',
-      ['::1', '127.0.0.2'],
-      'ET_CONNECTION',
-      /(ECONNREFUSED|EADDRNOTAVAIL|ENETUNREACH) at ::1 port \d+, ECONNREFUSED at 127\.0\.0\.2 port \d+/,
-    ],
-    ['a name that does not exist', [], 'ET_NAME_NOT_FOUND', /contoso\.visualstudio\.com.*ENOTFOUND/],
-  ];
-  for (const [name, addresses, code, says] of cases) {
-    it(name, () =>
-      clouds.lend(async (cloud) => {
-        const fastClock = code !== undefined;
-        const ended = await runStep(cloud, { job: oldName(cloud), names: { [host]: addresses }, fastClock });
-        endsWith(ended, code);
-        assert.match(ended.line, says);
-      }),
-    );
-  }
-
-  it('an outage that ends in time is got over', () =>
-    clouds.lend(async (cloud) => {
-      const resume = await cloud.outage('devops');
-      const running = runStep(cloud, {
+    const withClient = (passphrase: string): StepOptions => {
+      const { certFile, keyFile } = cloud.clientCertificate;
+      return {
         job: {
-          onLine: ({ text }) => {
-            if (/ECONNREFUSED.*trying again/.test(text)) void resume();
+          certificates: {
+            ca: cloud.caFile,
+            clientCert: certFile,
+            clientCertKey: keyFile,
+            clientCertArchive: join(folder, 'client.pfx'),
+            clientCertPassword: passphrase,
           },
         },
-      });
-      endsWith(await running, undefined);
-    }));
+        secrets: [{ name: 'passphrase', value: passphrase }],
+      };
+    };
+
+    it('is shown to both services, its key decrypted with its passphrase', async () => {
+      endsWith(await runStep(cloud, withClient(cloud.clientCertificate.passphrase)), undefined);
+    });
+
+    it('cannot be used with another passphrase', async () => {
+      const ended = await runStep(cloud, withClient('another passphrase'));
+      endsWith(ended, 'ET_CERTIFICATE_FILE');
+      assert.equal(cloud.requests.length, 0);
+    });
+
+    it('is missed where the agent has none, and that is no certificate of the server’s', async () => {
+      const ended = await runStep(cloud, { fastClock: true });
+      endsWith(ended, 'ET_TLS');
+    });
+  });
+
+  describe('names', { concurrency: 4 }, () => {
+    const host = 'contoso.visualstudio.com';
+    const oldName = (cloud: Cloud): Partial<JobOptions> => {
+      const renamed = (url: string) => url.replace(/^https:\/\/localhost:(\d+)\/contoso\//, `https://${host}:$1/`);
+      return {
+        collectionUri: renamed(cloud.devOpsUrl),
+        variables: { 'System.OidcRequestUri': renamed(cloud.job.oidcRequestUri) },
+      };
+    };
+    const alive = '127.0.0.1';
+    const cases: [name: string, addresses: string[], code: string | undefined, says: RegExp][] = [
+      ['a machine without IPv6, a name with an IPv6 address first', ['::1', alive], undefined, /^/],
+      ['a first address where nobody listens', ['127.0.0.2', alive], undefined, /^/],
+      ['a last address where nobody listens', [alive, '127.0.0.2'], undefined, /^/],
+      [
+        'addresses where nobody listens are all named',
+        ['::1', '127.0.0.2'],
+        'ET_CONNECTION',
+        /(ECONNREFUSED|EADDRNOTAVAIL|ENETUNREACH) at ::1 port \d+, ECONNREFUSED at 127\.0\.0\.2 port \d+/,
+      ],
+      ['a name that does not exist', [], 'ET_NAME_NOT_FOUND', /contoso\.visualstudio\.com.*ENOTFOUND/],
+    ];
+    for (const [name, addresses, code, says] of cases) {
+      it(name, () =>
+        clouds.lend(async (cloud) => {
+          const fastClock = code !== undefined;
+          const ended = await runStep(cloud, { job: oldName(cloud), names: { [host]: addresses }, fastClock });
+          endsWith(ended, code);
+          assert.match(ended.line, says);
+        }),
+      );
+    }
+
+    it('an outage that ends in time is got over', () =>
+      clouds.lend(async (cloud) => {
+        const resume = await cloud.outage('devops');
+        const running = runStep(cloud, {
+          job: {
+            onLine: ({ text }) => {
+              if (/ECONNREFUSED.*trying again/.test(text)) void resume();
+            },
+          },
+        });
+        endsWith(await running, undefined);
+      }));
+  });
 });

@@ -128,7 +128,7 @@ for (const [tries, retryAfter, random, delay] of [
   [1000, undefined, 1, 15_000],
   [1, 7000, 0, 7000],
   // On top of what the server asked for, so that not all come back in the same moment.
-  [1, 7000, 1, 7500],
+  [1, 7000, 1, 8750],
 ] as const) {
   test(`after try ${tries}, asked to wait ${retryAfter}, with chance ${random}: ${delay} ms`, () => {
     assert.equal(delayAfter(tries, retryAfter, random), delay);
