@@ -49,6 +49,7 @@ printf '%s' "$PWD" > "$to.folder"
   };
   await runJob({
     ...rehearsalOptions(cloud),
+    isHosted: false,
     connections: [connection],
     node: { node20: recorder, node24: recorder },
     workFolder: join(home, name, '_work'),

@@ -1,3 +1,4 @@
+import { spread } from './measure.ts';
 import type { Results } from './results.ts';
 
 const WIDTH = 900;
@@ -6,11 +7,15 @@ const BAR = 16;
 const GAP = 6;
 const COLOURS: Readonly<Record<string, string>> = { '20': '#6b9bd1', '24': '#1f5fa8' };
 
-/** The wall times as a picture (SVG): for each latency one bar for each contender, with its quartiles. */
+/**
+ * The wall times as a picture (SVG): for each latency one bar for each contender, with its quartiles. A bar that would
+ * press all others into a corner is cut off, and its figure says so.
+ */
 export function plot({ figures, titles, date, machine }: Results): string {
   const latencies = [...new Set(figures.map((it) => it.latencyMs))].toSorted((a, b) => a - b);
-  const longest = Math.max(...figures.map((it) => it.wallMs.upper));
-  const x = (milliseconds: number): number => LEFT + ((WIDTH - LEFT - 70) * milliseconds) / longest;
+  const usual = spread(figures.map((it) => it.wallMs.median)).median;
+  const longest = Math.min(4 * usual, Math.max(...figures.map((it) => it.wallMs.upper)));
+  const x = (milliseconds: number): number => LEFT + ((WIDTH - LEFT - 90) * Math.min(milliseconds, longest)) / longest;
   const parts: string[] = [];
   let y = 34;
   const say = (text: string, at: number, extra = ''): void => {
@@ -29,12 +34,13 @@ export function plot({ figures, titles, date, machine }: Results): string {
       );
       y += BAR - 3;
       say(`${titles[figure.contender] ?? figure.contender}, Node ${figure.node}`, LEFT - 8, 'text-anchor="end"');
-      say(`${median.toFixed(0)} ms`, Math.max(end, x(upper)) + 6);
+      say(`${median > longest ? '… ' : ''}${median.toFixed(0)} ms`, Math.max(end, x(upper)) + 6);
       y += GAP + 3;
     }
   }
   const height = y + 16;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
+<title>Wall time of each contender at three latencies</title>
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
 <text x="12" y="24" font-size="15">One token, the whole process: median and quartiles (${escaped(`${date}, ${machine}`)})</text>
 ${parts.join('\n')}

@@ -172,7 +172,7 @@ function targetTable(results: Results): string {
   const rows = judge(results).map(({ what, node, value, limit, toward, holds }) => [
     what,
     node,
-    Number.isInteger(value) ? String(value) : value.toFixed(2),
+    what.startsWith('Requests') ? String(value) : value.toFixed(2),
     toward === undefined ? String(limit) : `${limit}, toward ${toward}`,
     holds ? 'holds' : '**missed**',
   ]);

@@ -13,6 +13,6 @@ function allTests(): string[] {
 
 const given = process.argv.slice(2);
 const files = given.length > 0 ? given : allTests();
-const options = ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-reporter=spec'];
+const options = ['--import', 'tsx', '--test', '--test-concurrency=3', '--test-reporter=spec'];
 const result = spawnSync(process.execPath, [...options, ...files], { cwd: root, stdio: 'inherit' });
 process.exit(result.status ?? 1);

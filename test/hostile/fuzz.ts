@@ -170,13 +170,15 @@ async function answerOf(
 ): Promise<{ do: Fault['do']; slow: boolean; transient: boolean }> {
   const alterations = (): Record<string, unknown> =>
     Object.fromEntries(Array.from({ length: 1 + dice.below(3) }, () => [dice.pick(FIELDS[service]), dice.value()]));
-  const body = dice.chance(0.15)
-    ? dice.pick(['truncated', 'reset', 'endless', 'silentBefore', 'silentWithin', 'drip'] as const)
-    : undefined;
+  const status = dice.chance(0.15) ? dice.pick(TRANSIENT) : dice.pick(STATUSES);
+  const hasBody = status !== 204 && status !== 304;
+  const body =
+    hasBody && dice.chance(0.15)
+      ? dice.pick(['truncated', 'reset', 'endless', 'silentBefore', 'silentWithin', 'drip'] as const)
+      : undefined;
   const slow = body !== undefined && ['silentBefore', 'silentWithin', 'drip'].includes(body);
   const broken = body === undefined ? {} : { body };
   const transient = body !== undefined && body !== 'endless';
-  const status = dice.chance(0.15) ? dice.pick(TRANSIENT) : dice.pick(STATUSES);
   const repeats = transient || TRANSIENT.includes(status);
   switch (dice.below(7)) {
     case 0:

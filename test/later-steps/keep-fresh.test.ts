@@ -81,7 +81,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
       // One of them reads as fast as it can; two would leave this machine's processors nothing to renew with.
       const fast = version === 24;
       const use = async ({ job, refresher }: Used): Promise<void> => {
-        const found = fast ? await readFast(job.tokenFile, 15) : await readSlowly(job.tokenFile, 15);
+        const found = fast ? await readFast(job.tokenFile, 9) : await readSlowly(job.tokenFile, 9);
         assert.deepEqual({ ...found, reads: 0, tokens: 0 }, nothingWrong);
         assert.ok(found.reads > (fast ? 20_000 : 500), `${found.reads} reads`);
         assert.ok(found.tokens >= 4, `${found.tokens} tokens`);
