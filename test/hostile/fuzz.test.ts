@@ -8,7 +8,7 @@ const clouds = new Clouds();
 after(() => clouds.close());
 
 describe('whatever a service answers, the step ends once, says why, and shows no secret', { concurrency: 3 }, () => {
-  for (let seed = 1; seed <= 14; seed++) {
+  for (let seed = 1; seed <= 8; seed++) {
     it(`seed ${seed}`, () =>
       clouds.lend(async (cloud) => {
         const { about, wrong } = await fuzzOnce(cloud, seed);
