@@ -360,6 +360,11 @@ function drip(response: ServerResponse, bytes: Buffer, send: (byte: Buffer) => v
 
 /** Sends for as long as the other side reads. */
 function pour(response: ServerResponse): void {
+  // These have no body (RFC 9110): Node would take every write for done, and never stop.
+  if (response.statusCode === 204 || response.statusCode === 304) {
+    response.end();
+    return;
+  }
   const chunk = Buffer.alloc(64 * 1024, 'x');
   const fill = () => {
     while (!response.destroyed && response.write(chunk));
