@@ -2,7 +2,7 @@
  * A thousand jobs that start together, against what the two services publish of their limits, in virtual time. The
  * times and the waits are the task's own (retry.ts), so that a change there shows here.
  */
-import { ALL_TRIES_MS, delayAfter, SHORTEST_TRY_MS, TRY_MS } from '../tasks/EntraTokenV1/retry.ts';
+import { ALL_TRIES_MS, TRY_MS, waitBeforeNext } from '../tasks/EntraTokenV1/retry.ts';
 import { spread } from './measure.ts';
 import { table } from './results.ts';
 
@@ -166,11 +166,14 @@ export function simulate(behaviour: Behaviour, circumstances: Circumstances = as
         }
         refused += answer.ok ? 0 : 1;
         givenUp += inTime ? 0 : 1;
-        const asked = behaviour.heedsRetryAfter && inTime ? answer.retryAfterMs : undefined;
-        const latest = ALL_TRIES_MS - SHORTEST_TRY_MS - (clock.now - start);
-        const jittered = delayAfter(tries, asked, behaviour.jitter ? random() : 1);
-        const wait = asked === undefined ? jittered : Math.max(asked, Math.min(jittered, latest));
-        if (wait > latest) {
+        const wait = waitBeforeNext({
+          tries,
+          askedMs: behaviour.heedsRetryAfter && inTime ? answer.retryAfterMs : undefined,
+          tookMs: clock.now - start,
+          allTriesMs: ALL_TRIES_MS,
+          random: behaviour.jitter ? random() : 1,
+        });
+        if (wait === undefined) {
           then(false);
         } else {
           clock.at(clock.now + wait, () => attempt(tries + 1));

@@ -27,6 +27,28 @@ export function delayAfter(tries: number, retryAfterMs: number | undefined, rand
   return Math.ceil(asked + Math.max(bound, asked / 4) * random);
 }
 
+/** What decides whether a failed request is tried again, and when. Milliseconds; `random` from 0 up to 1. */
+export interface Attempt {
+  readonly tries: number;
+  /** What the server asked for, where it did. */
+  readonly askedMs: number | undefined;
+  /** Since the request began. */
+  readonly tookMs: number;
+  readonly allTriesMs: number;
+  readonly random: number;
+}
+
+/**
+ * How long to wait before the next try, in milliseconds; undefined where the wait would pass the end and is therefore
+ * not begun. The jitter on top of a wait that was asked for never takes it past the end.
+ */
+export function waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random }: Attempt): number | undefined {
+  const latest = allTriesMs - SHORTEST_TRY_MS - tookMs;
+  const jittered = delayAfter(tries, askedMs, random);
+  const wait = askedMs === undefined ? jittered : Math.max(askedMs, Math.min(jittered, latest));
+  return wait <= latest ? wait : undefined;
+}
+
 /** Reads `Retry-After` in both its forms, seconds and an HTTP date; undefined for anything else. Milliseconds from `now`. */
 export function readRetryAfter(header: string | undefined, now: number): number | undefined {
   const text = header?.trim() ?? '';

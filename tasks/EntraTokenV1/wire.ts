@@ -3,7 +3,7 @@ import * as https from 'node:https';
 import { codeOfNodeError, isTransientNodeError } from './catalogue.ts';
 import { errorCode, Failure } from './failure.ts';
 import { type ConnectionPool, ProxyFailure, ProxyRefusal } from './pool.ts';
-import { ALL_TRIES_MS, delayAfter, isTransientStatus, readRetryAfter, SHORTEST_TRY_MS, TRY_MS } from './retry.ts';
+import { ALL_TRIES_MS, isTransientStatus, readRetryAfter, TRY_MS, waitBeforeNext } from './retry.ts';
 import { duration } from './text.ts';
 
 /** A request to one of the two services. Everything that we send is a POST. */
@@ -73,13 +73,11 @@ export function createWire(surroundings: WireSurroundings): Send {
       const outcome = left < tryMs() && isTimeout(last) && before !== undefined ? before : last;
       before = outcome;
       const tookMs = now() - start;
-      const asked = retryAfter(outcome, now());
-      const latest = allTriesMs - SHORTEST_TRY_MS - tookMs;
-      // The jitter on top of a wait that was asked for never takes it past the end.
-      const jittered = delayAfter(tries, asked, random());
-      const wait = asked === undefined ? jittered : Math.max(asked, Math.min(jittered, latest));
-      const again = isTransient(outcome, post) && wait <= latest;
-      if (!again) {
+      const askedMs = retryAfter(outcome, now());
+      const wait = isTransient(outcome, post)
+        ? waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random: random() })
+        : undefined;
+      if (wait === undefined) {
         if ('error' in outcome) {
           throw describe(outcome.error, post, tries, tookMs);
         }
