@@ -7,7 +7,8 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Another place for all that is made, where a build must not touch the usual one. */
 const elsewhere = process.env['ENTRA_TOKEN_BUILD_FOLDER'];
-const buildFolder = elsewhere === undefined ? join(root, 'build') : join(resolve(elsewhere), 'build');
+/** Where all that is made on the way goes. */
+export const buildFolder = elsewhere === undefined ? join(root, 'build') : join(resolve(elsewhere), 'build');
 
 /** Where the exact tree of the package is staged. */
 export const stageFolder = join(buildFolder, 'stage');

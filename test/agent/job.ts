@@ -85,7 +85,17 @@ export interface JobOptions {
    * (1000).
    */
   waits?: { streamMs?: number; forceCompleteMs?: number; retryMs?: number };
-  onProcess?: (info: { pid: number; step: string; stage: 'pre' | 'main' | 'post' }) => void;
+  /** Is told of each process of a step as soon as it is there. */
+  onProcess?: (info: ProcessInfo) => void;
+}
+
+/** A process that the agent has started for a stage of a step. */
+export interface ProcessInfo {
+  pid: number;
+  step: string;
+  stage: 'pre' | 'main' | 'post';
+  /** What it was started with; the system shows that of a process only a moment after its start. */
+  environment: Readonly<Record<string, string>>;
 }
 
 /** How one stage of one step ended. */
@@ -346,7 +356,7 @@ class Job {
     const timer = definition.timeoutMs === undefined ? undefined : setTimeout(() => stop.abort(), definition.timeoutMs);
     const host: StepHost = {
       ...jobHost,
-      onProcess: (pid) => this.#options.onProcess?.({ pid, step: step.name, stage }),
+      onProcess: (pid, environment) => this.#options.onProcess?.({ pid, step: step.name, stage, environment }),
     };
     const taskNames = {
       'task.displayname': step.displayName,

@@ -40,7 +40,7 @@ export interface StepHost {
   nodeFor(handler: string): string;
   forcedHandler: string | undefined;
   waits: Waits & { forceCompleteMs: number; retryMs: number };
-  onProcess(pid: number): void;
+  onProcess(pid: number, environment: Environment): void;
 }
 
 /** What is known of a process after it has ended. */
@@ -220,7 +220,7 @@ async function runProgram(
       onText: (text, stream) => {
         run.rawOutput[stream] += text;
       },
-      onStart: host.onProcess,
+      onStart: (pid) => host.onProcess(pid, program.env),
       cancel,
       abandon: done.signal,
       waits: host.waits,

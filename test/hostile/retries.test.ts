@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { type Fault, startCloud } from '../cloud/cloud.ts';
 import { answers } from '../cloud/faults.ts';
+import { everySecond } from '../some.ts';
 import { Clouds, type Ended, faultsOf, runStep } from './step.ts';
 
 const clouds = new Clouds();
@@ -15,21 +16,19 @@ const services = ['devops', 'entra'] as const;
 
 describe('Retry-After', { concurrency: 4 }, () => {
   const honoured: [name: string, fault: Fault['do'], seconds: number, latest: number][] = [
-    ['in seconds', answers.tooManyRequests(7), 7, 8.75],
+    ['in seconds', answers.tooManyRequests(4), 4, 5],
+    ['of another transient status', { kind: 'answer', status: 503, retryAfter: { seconds: 2 } }, 2, 2.5],
     ['as a date', answers.tooManyRequestsUntil(4), 1, 5],
-    ['of another transient status', { kind: 'answer', status: 503, retryAfter: { seconds: 5 } }, 5, 6.25],
     ['of no time at all', { kind: 'answer', status: 503, retryAfter: { seconds: 0 } }, 0, 0.5],
-    ['as a date that has passed', answers.tooManyRequestsUntil(-60), 0, 0.5],
     ['that is no time', { kind: 'answer', status: 429, headers: { 'retry-after': 'soon' } }, 0, 0.5],
+    ['as a date that has passed', answers.tooManyRequestsUntil(-60), 0, 0.5],
     ['that is a negative number', { kind: 'answer', status: 429, headers: { 'retry-after': '-5' } }, 0, 0.5],
   ];
-  for (const [index, [name, fault, earliest, latest]] of honoured.entries()) {
+  for (const [index, [name, fault, earliest, latest]] of everySecond(honoured).entries()) {
     const service = services[index % 2] ?? 'devops';
     it(`${name} is waited for (${service})`, () =>
       clouds.lend(async (cloud) => {
-        // The clock of a date is the service's, in whole seconds; the fast clock would run away from it.
-        const fastClock = latest > 1 && !/date/.test(name);
-        const ended = await runStep(cloud, { faults: [{ service, do: fault, when: { first: 1 } }], fastClock });
+        const ended = await runStep(cloud, { faults: [{ service, do: fault, when: { first: 1 } }] });
         assert.deepEqual(faultsOf(ended), []);
         assert.equal(ended.result, 'Succeeded');
         const [wait = Number.NaN, ...more] = waits(ended);
@@ -40,14 +39,14 @@ describe('Retry-After', { concurrency: 4 }, () => {
 
   const tooLong: [name: string, fault: Fault['do']][] = [
     ['in seconds', answers.tooManyRequests(3600)],
-    ['as a date', answers.tooManyRequestsUntil(3600)],
     ['in more seconds than a number holds', { kind: 'answer', status: 429, headers: { 'retry-after': '9'.repeat(9) } }],
+    ['as a date', answers.tooManyRequestsUntil(3600)],
     [
       'as a date in the next century',
       { kind: 'answer', status: 429, headers: { 'retry-after': 'Fri, 01 Jan 2100 00:00:00 GMT' } },
     ],
   ];
-  for (const [index, [name, fault]] of tooLong.entries()) {
+  for (const [index, [name, fault]] of everySecond(tooLong).entries()) {
     const service = services[index % 2] ?? 'devops';
     it(`${name}, beyond the end of the budget, is not begun (${service})`, () =>
       clouds.lend(async (cloud) => {
@@ -133,24 +132,24 @@ describe('tries', { concurrency: 4 }, () => {
 });
 
 describe('credentials', { concurrency: 3 }, () => {
-  for (const status of [301, 302, 303, 307, 308]) {
-    for (const service of services) {
-      if (status !== 302 && service === 'entra' && status !== 307) continue;
-      it(`do not follow a redirect (${service}, ${status})`, () =>
-        clouds.lend(async (cloud) => {
-          const elsewhere = `${cloud.apiUrl}${cloud.job.organization}/elsewhere`;
-          const ended = await runStep(cloud, {
-            faults: [{ service, do: { kind: 'answer', status, headers: { location: elsewhere } } }],
-          });
-          assert.deepEqual(faultsOf(ended), []);
-          assert.equal(ended.result, 'Failed');
-          assert.deepEqual(
-            cloud.requests.filter((request) => request.service === 'api'),
-            [],
-          );
-          assert.equal(ended.requests[service], 1);
-        }));
-    }
+  const redirects = services.flatMap((service) =>
+    [301, 302, 303, 307, 308].map((status) => [status, service] as const),
+  );
+  for (const [status, service] of everySecond(redirects)) {
+    it(`do not follow a redirect (${service}, ${status})`, () =>
+      clouds.lend(async (cloud) => {
+        const elsewhere = `${cloud.apiUrl}${cloud.job.organization}/elsewhere`;
+        const ended = await runStep(cloud, {
+          faults: [{ service, do: { kind: 'answer', status, headers: { location: elsewhere } } }],
+        });
+        assert.deepEqual(faultsOf(ended), []);
+        assert.equal(ended.result, 'Failed');
+        assert.deepEqual(
+          cloud.requests.filter((request) => request.service === 'api'),
+          [],
+        );
+        assert.equal(ended.requests[service], 1);
+      }));
   }
 
   const types: [type: unknown, used: boolean][] = [
@@ -162,7 +161,7 @@ describe('credentials', { concurrency: 3 }, () => {
     [null, false],
     [['Bearer'], false],
   ];
-  for (const [type, used] of types) {
+  for (const [type, used] of everySecond(types)) {
     it(`${used ? 'come' : 'do not come'} of an answer of the type ${JSON.stringify(type)}`, () =>
       clouds.lend(async (cloud) => {
         const ended = await runStep(cloud, {

@@ -3,7 +3,7 @@ import { runJob, type StepResult } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
-import { environmentOf, exportingStep } from './held-job.ts';
+import { exportingStep } from './held-job.ts';
 import { processesOf } from './processes.ts';
 
 /** How the step is told to end. */
@@ -38,10 +38,10 @@ export async function endStep(cloud: Cloud, ending: Ending, delayMs: number): Pr
     pipeline: `steps:\n${exportingStep}`,
     cancel: stop.signal,
     signalTimeouts: { interruptMs: ending === 'SIGINT' ? 30_000 : 1, terminateMs: 30_000 },
-    onProcess: ({ pid, stage }) => {
+    onProcess: ({ pid, stage, environment }) => {
       mainIsOver = stage === 'post';
       if (mainIsOver) return;
-      lookupId = environmentOf(pid)[LOOKUP_ID] ?? '';
+      lookupId = environment[LOOKUP_ID] ?? '';
       setTimeout(() => {
         if (mainIsOver) return;
         endedAt = performance.now();

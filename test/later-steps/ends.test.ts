@@ -10,7 +10,7 @@ import { LOOKUP_ID } from '../agent/orphans.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { type Ending, endStep, printedBy } from './ended-step.ts';
-import { environmentOf, exportingStep, holdJob } from './held-job.ts';
+import { exportingStep, holdJob } from './held-job.ts';
 import { killAgent, type Moment } from './killed-agent.ts';
 import { processesOf, refreshersOf, seen, within } from './processes.ts';
 
@@ -58,7 +58,7 @@ async function runSteps(
     pipeline: `steps:\n${steps}`,
     ...options,
     onProcess: (info) => {
-      lookupId ||= environmentOf(info.pid)[LOOKUP_ID] ?? '';
+      lookupId ||= info.environment[LOOKUP_ID] ?? '';
       options.onProcess?.(info);
     },
   });
@@ -139,9 +139,9 @@ for (const hasOrders of [false, true]) {
     let killed: Promise<void> | undefined;
     const { result, lookupId } = await runSteps(exportingStep, {
       workFolder: join(home, '_work'),
-      onProcess: ({ pid, stage }) => {
+      onProcess: ({ pid, stage, environment }) => {
         if (stage !== 'main') return;
-        const mark = environmentOf(pid)[LOOKUP_ID] ?? '';
+        const mark = environment[LOOKUP_ID] ?? '';
         const isThere = (): boolean => (hasOrders ? hasLeftWord(temporary) : refreshersOf(mark).length > 0);
         killed = within(10_000, isThere).then(() => {
           // The step may be quicker.

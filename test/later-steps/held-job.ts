@@ -1,11 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JobOptions, type JobResult, runJob } from '../agent/job.ts';
+import { type JobOptions, type JobResult, type ProcessInfo, runJob } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
-import { seen } from './processes.ts';
 
 /** A job whose last step waits, so that a test can look at what the steps before it left. */
 export interface HeldJob {
@@ -52,7 +51,7 @@ export async function holdJob(
       rmSync(folder, { recursive: true, force: true });
     }
   };
-  const pid = await new Promise<number>((resolve, reject) => {
+  const { pid, environment } = await new Promise<ProcessInfo>((resolve, reject) => {
     job = runJob({
       ...rehearsalOptions(cloud),
       pipeline,
@@ -61,12 +60,11 @@ export async function holdJob(
       ...options,
       onProcess: (info) => {
         options.onProcess?.(info);
-        if (info.step === 'hold') resolve(info.pid);
+        if (info.step === 'hold') resolve(info);
       },
     });
     job.then(({ log }) => reject(new Error(`the job ended early:\n${log.join('\n')}`)), reject);
   });
-  const environment = environmentOf(pid);
   const tokenFile = environment['ENTRA_FEDERATEDTOKENFILE'] ?? '';
   return { lookupId: environment[LOOKUP_ID] ?? '', pid, environment, tokenFile, release };
 }
@@ -80,14 +78,4 @@ export function holdingStep(gate: string): string {
     '  condition: always()',
     '',
   ].join('\n');
-}
-
-/** The environment that a running process was started in. */
-export function environmentOf(pid: number): Record<string, string> {
-  return Object.fromEntries(
-    (seen(pid)?.environment ?? []).map((entry) => [
-      entry.slice(0, entry.indexOf('=')),
-      entry.slice(entry.indexOf('=') + 1),
-    ]),
-  );
 }

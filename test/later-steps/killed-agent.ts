@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { ProcessInfo } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
-import { environmentOf, exportingStep, holdingStep } from './held-job.ts';
+import { exportingStep, holdingStep } from './held-job.ts';
 import { processesOf, taskProcessesOf, within } from './processes.ts';
 
 /** When the agent is killed: so many milliseconds after a process of a step was started. */
@@ -38,8 +39,8 @@ export async function killAgent(cloud: Cloud, { step, delayMs }: Moment): Promis
     const pipeline = `steps:\n${exportingStep}\n${holdingStep(gate)}`;
     agent.stdin.end(JSON.stringify({ ...rehearsalOptions(cloud), pipeline, workFolder }));
     for await (const line of createInterface({ input: agent.stdout })) {
-      const started: { pid: number; step: string } = JSON.parse(line);
-      lookupId ||= environmentOf(started.pid)[LOOKUP_ID] ?? '';
+      const started: ProcessInfo = JSON.parse(line);
+      lookupId ||= started.environment[LOOKUP_ID] ?? '';
       if (started.step === step) break;
     }
     assert.notEqual(lookupId, '', `${at}: the step was started`);

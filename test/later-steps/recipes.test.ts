@@ -14,7 +14,7 @@ import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { startProxy } from '../cloud/proxy.ts';
 import { startGitServer } from '../recipes/git-server.ts';
 import { rehearsalOptions, runPipelineFile } from '../rehearsal.ts';
-import { environmentOf, exportingStep, holdJob } from './held-job.ts';
+import { exportingStep, holdJob } from './held-job.ts';
 
 const azureDevOps = '499b84ac-1321-427f-aa17-267ca6975798';
 const greeting = 'Hello from the protected API';
@@ -87,7 +87,7 @@ describe('each recipe does with the real tool what it says', { concurrency: 3 },
         const given = [name, '18'];
         const lines = await outputOf(
           ['--require', script('fast-clock.cjs'), script('long-deployment.cjs'), ...given],
-          environmentOf(job.pid),
+          job.environment,
         );
         const answers: { token?: string; error?: string }[] = lines.map((line) => JSON.parse(line));
         assert.deepEqual(

@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { crowd } from './crowd.ts';
 import { fuzz } from './fuzz.ts';
 import { places } from './places.ts';
+import { rows } from './rows.ts';
 import { Report, type Section } from './section.ts';
+import { tokenFile } from './token-file.ts';
 
 const HELP = `The long tests, on the packaged extension.
 
@@ -13,15 +12,7 @@ const HELP = `The long tests, on the packaged extension.
   npm run soak -- SECTION SCALE  that section with another number of cases
 `;
 
-/** The section of the token file stands in a file of its own; it is there or it is not. */
-async function tokenFileSection(): Promise<Section[]> {
-  const file = join(import.meta.dirname, 'token-file.ts');
-  if (!existsSync(file)) return [];
-  const module = (await import(pathToFileURL(file).href)) as { section: Section };
-  return [module.section];
-}
-
-const sections: Section[] = [places, fuzz, crowd, ...(await tokenFileSection())];
+const sections: Section[] = [rows, places, fuzz, crowd, tokenFile];
 const [name, scale] = process.argv.slice(2);
 const chosen = sections.filter((section) => name === undefined || section.name === name);
 const size = scale === undefined ? undefined : Number(scale);

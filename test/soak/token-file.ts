@@ -11,7 +11,7 @@ import { expiryOf, pollTokens, readFast } from '../later-steps/reads.ts';
 import { type Report, type Section, sideBySide } from './section.ts';
 
 /** What later steps find in the token file, and what is left of it when something ends too early. */
-export const section: Section = {
+export const tokenFile: Section = {
   name: 'token-file',
   about: 'steps that are cancelled at so many moments; a fifth as many killings of steps and agents; reads; outages',
   size: 100,
