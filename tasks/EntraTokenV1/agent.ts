@@ -2,7 +2,8 @@ import { Writable } from 'node:stream';
 import * as tl from 'azure-pipelines-task-lib/task.js';
 import type { Failure } from './failure.ts';
 import { isRecord } from './id-token.ts';
-import { printableForms, Secret, withoutPieces } from './secret.ts';
+import { PieceGuard } from './piece-guard.ts';
+import { printableForms, Secret } from './secret.ts';
 import { printable } from './text.ts';
 
 /** A service connection as the agent hands it to the step. */
@@ -45,29 +46,30 @@ export interface Agent {
 
 /**
  * The agent behind azure-pipelines-task-lib, whose one door this is.
- * @param withheld secret variables that the library was not to see
+ * @param withheld variables that the library was not to see, by their names
  */
 export function pipelineAgent(withheld: ReadonlyMap<string, string>): Agent {
   // The library's own handlers print the message and stack of whatever was thrown, which may quote a secret.
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
   const masked = new Set<string>();
-  const guarded: string[] = [];
+  const pieces = new PieceGuard();
   const mask = (text: string): void => {
     if (!masked.has(text)) {
       masked.add(text);
-      guarded.push(text);
+      pieces.add(text);
       tl.setSecret(text);
     }
   };
   const guard = (secret: string): void => {
-    guarded.push(...printableForms(secret));
+    for (const form of [...printableForms(secret), Buffer.from(secret).toString('hex')]) {
+      pieces.add(form);
+    }
   };
-  /** What a service answers can hold pieces of what it was sent; the agent knows only the whole. */
-  const safe = (line: string, longest: number): string => withoutPieces(printable(line, longest), guarded);
+  const safe = (line: string, longest: number): string => pieces.clean(printable(line, longest));
   return {
     input: (name) => (tl.getInput(name) ?? '').trim(),
-    variable: (name) => tl.getVariable(name) || undefined,
+    variable: (name) => withheld.get(name) ?? (tl.getVariable(name) || undefined),
     secretVariable: (name) => {
       const value = withheld.get(name) ?? (readSilently(name)?.trim() || undefined);
       if (value !== undefined && !/[\r\n]/.test(value)) {

@@ -2,8 +2,10 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { AdoHttpClient, AdoRestClient } from 'azure-devops-node-api/AdoHttpClientBases.js';
 import { BearerCredentialHandler } from 'azure-devops-node-api/handlers/bearertoken.js';
+import { codeOfDevOpsNumber } from './catalogue.ts';
 import { Failure } from './failure.ts';
 import { type IdToken, isRecord, readIdToken } from './id-token.ts';
+import { isTransientStatus } from './retry.ts';
 import type { Mask, Secret } from './secret.ts';
 import type { Answer, Send } from './wire.ts';
 
@@ -112,7 +114,13 @@ class PreviewOnly extends Failure {}
 
 /** The agent itself asks again when a plan that has just begun is not visible yet (agent: ContainerOperationProvider). */
 function isPlanNotVisibleYet(answer: Answer): boolean {
-  return answer.status >= 400 && exceptionOf(answer).type === 'TaskOrchestrationPlanSecurityException';
+  return answer.status >= 400 && /\bTaskOrchestrationPlanSecurityException\b/.test(answer.body);
+}
+
+function isPreviewOnly(answer: Answer): boolean {
+  return (
+    answer.status >= 400 && /\bVssInvalidPreviewVersionException\b|-preview flag must be supplied/i.test(answer.body)
+  );
 }
 
 function judge(answer: Answer): void {
@@ -122,7 +130,9 @@ function judge(answer: Answer): void {
   }
   const exception = exceptionOf(answer);
   const ids = supportIds(answer);
-  const said = exception.type === undefined ? `HTTP ${status}` : `HTTP ${status} (${exception.type})`;
+  const named = [exception.number, exception.type].filter((name) => name !== undefined).join(', ');
+  const said = named === '' ? `HTTP ${status}` : `HTTP ${status} (${named})`;
+  const saidInstead = exception.type === undefined ? `${said} with ${contentType(answer)}` : said;
   const effort = answer.tries > 1 ? ` to the last of ${answer.tries} tries` : '';
   const refuse = (code: ConstructorParameters<typeof Failure>[0], what: string): Failure =>
     new Failure(code, `Azure DevOps ${what}${effort}${ids}.`);
@@ -133,9 +143,16 @@ function judge(answer: Answer): void {
   if (status === 200 && answer.body.trim() === '') {
     throw refuse('ET_DEVOPS_ANSWER', 'answered HTTP 200 with an empty body');
   }
-  if (status === 401 || status === 203 || isRedirect(status)) {
-    const how = status === 401 ? said : `HTTP ${status}, its sign-in page instead of an ID token`;
-    throw refuse('ET_DEVOPS_UNAUTHORIZED', `answered ${how}`);
+  const codeOfNumber = codeOfDevOpsNumber(exception.number);
+  if (codeOfNumber !== undefined && !isTransientStatus(status)) {
+    throw refuse(codeOfNumber, `answered ${said}`);
+  }
+  if (status === 401) {
+    throw refuse('ET_DEVOPS_UNAUTHORIZED', `answered ${said}`);
+  }
+  if (status === 203 || isRedirect(status)) {
+    const page = `HTTP ${status} with ${contentType(answer)}, its sign-in page instead of an ID token`;
+    throw refuse('ET_DEVOPS_UNAUTHORIZED', `answered ${page}`);
   }
   if (status === 403) {
     throw refuse('ET_DEVOPS_FORBIDDEN', `answered ${said}`);
@@ -143,7 +160,7 @@ function judge(answer: Answer): void {
   if (status === 404 || status === 405) {
     // A 404 that names an exception comes from a server that knows the route, unless the exception is about the route.
     const refused = exception.type !== undefined && !/ResourceNotFound|Controller|Route/.test(exception.type);
-    throw refuse(refused ? 'ET_DEVOPS_REFUSED' : 'ET_DEVOPS_NO_ENDPOINT', `answered ${said}`);
+    throw refuse(refused ? 'ET_DEVOPS_REFUSED' : 'ET_DEVOPS_NO_ENDPOINT', `answered ${saidInstead}`);
   }
   if (status === 429) {
     throw refuse('ET_DEVOPS_THROTTLED', `answered ${said}`);
@@ -151,13 +168,13 @@ function judge(answer: Answer): void {
   if (status === 408 || status >= 500) {
     throw refuse('ET_DEVOPS_UNAVAILABLE', `answered ${said}`);
   }
-  if (exception.type === 'VssInvalidPreviewVersionException') {
+  if (isPreviewOnly(answer)) {
     throw new PreviewOnly('ET_DEVOPS_REFUSED', `Azure DevOps answered ${said}${effort}${ids}.`);
   }
   if (status >= 400 && exception.type !== undefined) {
     throw refuse('ET_DEVOPS_REFUSED', `answered ${said}`);
   }
-  throw refuse('ET_DEVOPS_ANSWER', `answered ${said} with ${contentType(answer)} instead of an ID token`);
+  throw refuse('ET_DEVOPS_ANSWER', `answered ${saidInstead} instead of an ID token`);
 }
 
 function isRedirect(status: number): boolean {
@@ -176,24 +193,27 @@ function isJson(answer: Answer): boolean {
 interface ServiceException {
   /** The name of the service's exception, where the body is its JSON. */
   readonly type: string | undefined;
+  /** The number by which the service knows it, as in its sentence: `TF400813`. */
+  readonly number: string | undefined;
   /** In our own words, what is wrong with the service connection, where the exception is about it. */
   readonly aboutConnection: string | undefined;
 }
 
 /** The service's own sentence is looked at, but never shown. */
 function exceptionOf(answer: Answer): ServiceException {
+  const number = /\b(?:TF|VS)\d{5,6}\b/.exec(answer.body)?.[0];
   let body: unknown;
   try {
     body = JSON.parse(answer.body);
   } catch {
-    return { type: undefined, aboutConnection: undefined };
+    return { type: undefined, number, aboutConnection: undefined };
   }
   const record = isRecord(body) ? body : {};
   const key = [record['typeKey'], record['typeName']].find((name) => typeof name === 'string' && name !== '');
   const type =
     typeof key === 'string' ? /(?:^|\.)((?:[A-Z][a-z]{1,20}){1,12}Exception)(?:,|$)/.exec(key)?.[1] : undefined;
   const sentence = [record['message'], record['value']].find((text) => typeof text === 'string');
-  return { type, aboutConnection: typeof sentence === 'string' ? aboutConnection(sentence) : undefined };
+  return { type, number, aboutConnection: typeof sentence === 'string' ? aboutConnection(sentence) : undefined };
 }
 
 function aboutConnection(sentence: string): string | undefined {

@@ -2,6 +2,8 @@
 interface Entry {
   /** Numbers of Entra's AADSTS codes that mean this. */
   readonly aadsts?: readonly number[];
+  /** Numbers of Azure DevOps' own messages that mean this. */
+  readonly devOps?: readonly string[];
   /** Error codes of Node, OpenSSL or the resolver that mean this. */
   readonly node?: readonly string[];
   readonly reason: string;
@@ -96,12 +98,14 @@ export const catalogue = entries({
 
   // Azure DevOps.
   ET_DEVOPS_UNAUTHORIZED: {
+    devOps: ['TF400813', 'VS30063'],
     reason:
       'Azure DevOps did not take the job’s token: the job has ended or was cancelled, or the token is for another project.',
     remedy:
       'Run the job again; if it stays, check "Limit job authorization scope" and the organization’s access policies.',
   },
   ET_DEVOPS_FORBIDDEN: {
+    devOps: ['TF401444', 'VS800075'],
     reason: 'The identity of the build may not use the connection or the project.',
     remedy:
       'Allow this pipeline to use the service connection, and check the permissions of the project’s build service.',
@@ -282,6 +286,10 @@ export const catalogue = entries({
       'EHOSTDOWN',
       'ENETDOWN',
       'EADDRNOTAVAIL',
+      'EAFNOSUPPORT',
+      'ENETRESET',
+      'ENOTCONN',
+      'ENOBUFS',
       'ERR_STREAM_PREMATURE_CLOSE',
       'ERR_SOCKET_CLOSED',
       'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC',
@@ -308,6 +316,12 @@ export const catalogue = entries({
       'CERT_REVOKED',
       'CERT_SIGNATURE_FAILURE',
       'CERT_CHAIN_TOO_LONG',
+      'PATH_LENGTH_EXCEEDED',
+      'ERROR_IN_CERT_NOT_BEFORE_FIELD',
+      'ERROR_IN_CERT_NOT_AFTER_FIELD',
+      'UNABLE_TO_DECRYPT_CERT_SIGNATURE',
+      'UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY',
+      'UNSPECIFIED',
       'INVALID_CA',
       'INVALID_PURPOSE',
       'ERR_TLS_CERT_ALTNAME_INVALID',
@@ -363,6 +377,11 @@ function isCode(text: string): text is Code {
 /** The code for one of Entra's AADSTS numbers; ET_ENTRA_REFUSED for one that the table does not have. */
 export function codeOfAadsts(number: number): Code {
   return codes.find((code) => catalogueEntry(code).aadsts?.includes(number)) ?? 'ET_ENTRA_REFUSED';
+}
+
+/** The code for one of Azure DevOps' TF and VS numbers; undefined for one that the table does not have. */
+export function codeOfDevOpsNumber(number: string | undefined): Code | undefined {
+  return number === undefined ? undefined : codes.find((code) => catalogueEntry(code).devOps?.includes(number));
 }
 
 /** The code for an error code of Node; ET_TLS for OpenSSL's, ET_CONNECTION for one that the table does not have. */

@@ -6,7 +6,7 @@ import { closeSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { requestIdToken } from './azure-devops.ts';
 import type { Code } from './catalogue.ts';
 import { Failure } from './failure.ts';
-import { isRecord } from './id-token.ts';
+import { type IdToken, isRecord } from './id-token.ts';
 import type { Network } from './network.ts';
 import { agentTrust, ConnectionPool } from './pool.ts';
 import { isRunning, type JobMark } from './processes.ts';
@@ -21,24 +21,22 @@ import { createWire } from './wire.ts';
 /** How often the folder and the job's processes are looked at. Milliseconds. */
 const LOOK_MS = 500;
 
-/** In this time after the step, what only wrapped it has ended too; the agent has not. Milliseconds. */
-const WITH_STEP_MS = 250;
-
-/** How often it is looked while that has to be told apart. Milliseconds. */
-const FIRST_LOOKS_MS = 50;
+/** In this time after the step, what only wrapped it in a container has ended too. Milliseconds. */
+const WITH_STEP_MS = 5000;
 
 /** The longest time that a timer can hold (Node: timers). Milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** A refusal may be a hiccup once; said this often in a row it is for good. */
+/** A refusal may be a hiccup once; said this often in a row, and still after the token's end, it is for good. */
 const REFUSALS = 3;
+
+const SHORTEST_TRY_MS = 500;
 
 const refusals: ReadonlySet<Code> = new Set<Code>([
   'ET_DEVOPS_UNAUTHORIZED',
   'ET_DEVOPS_FORBIDDEN',
   'ET_DEVOPS_CONNECTION_REFUSED',
   'ET_DEVOPS_REFUSED',
-  'ET_DEVOPS_NO_ENDPOINT',
 ]);
 
 function main(): void {
@@ -74,14 +72,17 @@ function keepFresh(orders: RefresherOrders): void {
     log: () => {},
     // Tries follow each other here, not in the wire: they go on for as long as the job lives.
     allTriesMs: 0,
-    tryMs: () => Math.max(1000, Math.min(TRY_MS, current.lifeMs / 8)),
+    tryMs,
   });
 
   async function renew(): Promise<void> {
     try {
       const { address, serviceConnectionId } = orders;
       const { idToken, skewMs } = await requestIdToken({ address, jobToken, serviceConnectionId }, send, () => {});
-      const expiresAt = idToken.expiresAt - (skewMs ?? 0);
+      const expiresAt = expiryByOurClock(idToken, skewMs ?? 0);
+      if (expiresAt <= Date.now()) {
+        throw new Failure('ET_DEVOPS_ANSWER', 'Azure DevOps answered with an ID token that has expired.');
+      }
       writeTokenFile(orders.folder, idToken.token);
       current = { expiresAt, lifeMs: expiresAt - Date.now() };
       renewed++;
@@ -94,19 +95,22 @@ function keepFresh(orders: RefresherOrders): void {
       failures++;
       refused = refusals.has(code) ? refused + 1 : 0;
       writeStatus(orders.folder, renewed, code);
-      if (refused === REFUSALS) {
-        // Nothing more will come; the token that is there serves until its end.
-        setTimeout(() => {
-          removeTokenFile(orders.folder);
-          process.exit(0);
-        }, untilRemoval());
-        return;
+      if (refused >= REFUSALS && untilRemoval() === 0) {
+        removeTokenFile(orders.folder);
+        process.exit(0);
       }
       // A connection that failed is not used again.
       pool.destroy();
       pool = newPool();
       later(nextTry(failures, current.expiresAt - Date.now(), current.lifeMs, Math.random()));
     }
+  }
+
+  /** One of several that fit into what is left of the token; after its end, as long as there was room for at first. */
+  function tryMs(): number {
+    const leftMs = current.expiresAt - Date.now();
+    const share = leftMs > 0 ? Math.min(current.lifeMs / 8, leftMs / 4) : current.lifeMs / 8;
+    return Math.max(SHORTEST_TRY_MS, Math.min(TRY_MS, share));
   }
 
   function later(milliseconds: number): void {
@@ -118,12 +122,17 @@ function keepFresh(orders: RefresherOrders): void {
 
   /** A little before the token's end, because a timer fires late and clocks have whole seconds. */
   function untilRemoval(): number {
-    const left = current.expiresAt - Date.now() - Math.min(1000, current.lifeMs / 20);
+    const left = current.expiresAt - Date.now() - Math.min(2000, current.lifeMs / 10);
     return Math.max(0, Math.min(left, LONGEST_TIMER_MS));
   }
 
   let expiry: NodeJS.Timeout | undefined;
   later(nextRenewal(current.lifeMs));
+}
+
+/** A clock of the service's by which even a fresh token has expired is not believed. */
+function expiryByOurClock({ expiresAt }: IdToken, skewMs: number): number {
+  return expiresAt - skewMs > Date.now() ? expiresAt - skewMs : expiresAt;
 }
 
 /** Leaves word for the post-job stage. */
@@ -154,8 +163,7 @@ function watchJob({ folder, step, job }: RefresherOrders): void {
       removeTokenFolder(folder);
       process.exit(0);
     }
-    const isSettled = stepEndedAt !== undefined && Date.now() - stepEndedAt > WITH_STEP_MS;
-    setTimeout(look, isSettled || !job.isTopmost ? LOOK_MS : FIRST_LOOKS_MS);
+    setTimeout(look, LOOK_MS);
   };
   look();
 }

@@ -7,6 +7,12 @@ import { cacheFolder, startedFromCache, startFromCache } from './code-cache.ts';
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
 
+/** How often it is looked whether the process that started the step is still there. */
+const PARENT_LOOK_MS = 500;
+
+/** How long a step that ends waits for the names that are being resolved. */
+const RESOLVING_MS = 300;
+
 /** Ends and removes what must not outlive a step that did not succeed. */
 function undoAll(): void {
   for (const undo of undoOnEnd.splice(0).reverse()) {
@@ -15,15 +21,22 @@ function undoAll(): void {
 }
 
 /** task-lib writes these to the debug log while it is loaded; so they are taken out of its sight before that. */
-function withhold(names: readonly string[]): ReadonlyMap<string, string> {
+function withhold(): ReadonlyMap<string, string> {
   const withheld = new Map<string, string>();
-  for (const name of names) {
+  for (const name of ['Agent.ProxyPassword', 'Agent.ClientCertPassword']) {
     const key = `SECRET_${name.replaceAll('.', '_').toUpperCase()}`;
     const value = process.env[key];
     if (value) {
       withheld.set(name, value);
       delete process.env[key];
     }
+  }
+  // Whoever set the agent up may have written user and password into the address of the proxy.
+  const address = process.env['AGENT_PROXYURL'];
+  const bareAddress = address?.replace(/^(\w+:\/\/)?[^/?#]*@/, '$1');
+  if (address !== undefined && bareAddress !== address) {
+    withheld.set('Agent.ProxyUrl', address);
+    process.env['AGENT_PROXYURL'] = bareAddress;
   }
   return withheld;
 }
@@ -34,22 +47,42 @@ function withhold(names: readonly string[]): ReadonlyMap<string, string> {
  */
 function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      undoAll();
-      try {
-        writeSync(1, `##vso[task.complete result=Failed]The step was ended by ${signal}.\n`);
-      } catch {
-        // Nobody is left to read it.
-      }
-      process.exit(0);
-    });
+    process.on(signal, () => endNow(`The step was ended by ${signal}.`));
   }
+  // An agent that is killed sends no signal.
+  setInterval(() => {
+    if (process.ppid !== parent) {
+      endNow('The agent that started the step has ended.');
+    }
+  }, PARENT_LOOK_MS).unref();
+}
+
+function endNow(why: string): void {
+  undoAll();
+  try {
+    writeSync(1, `##vso[task.complete result=Failed]${why}\n`);
+  } catch {
+    // Nobody is left to read it.
+  }
+  // From here on the step does nothing that lasts, and says nothing.
+  process.once('exit', undoAll);
+  process.stdout.write = () => true;
+  // `process.exit` waits for the names that are being resolved, for as long as a silent name server lets it.
+  const isResolving = (): boolean => process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
+  if (!isResolving()) {
+    process.exit(0);
+  }
+  setInterval(() => isResolving() || process.exit(0), 10);
+  setTimeout(() => {
+    undoAll();
+    process.kill(process.pid, 'SIGKILL');
+  }, RESOLVING_MS);
 }
 
 async function main(): Promise<void> {
   // A hundred debug lines come before the first request: they go out as one write, and not one by one.
   process.stdout.cork();
-  const withheld = withhold(['Agent.ProxyPassword', 'Agent.ClientCertPassword']);
+  const withheld = withhold();
   const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent.ts'), import('./run.ts')]);
   const agent = pipelineAgent(withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import { Failure } from './failure.ts';
 import { Secret } from './secret.ts';
 
@@ -36,7 +37,9 @@ export interface NetworkFacts {
   /** A variable whose value is masked and never printed. */
   secretVariable(name: string): string | undefined;
   environment(name: string): string | undefined;
-  /** Keeps a secret that the agent masks itself out of everything that the task prints, in pieces too. */
+  /** Has the agent hide a text from here on. */
+  mask(text: string): void;
+  /** Keeps a secret out of everything that the task prints, in pieces too. */
   guard(secret: string): void;
 }
 
@@ -96,20 +99,23 @@ function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'byp
   const address = facts.environment('HTTPS_PROXY') || facts.environment('https_proxy');
   const hosts = (facts.environment('NO_PROXY') || facts.environment('no_proxy') || '')
     .split(/[\s,;]+/)
-    .map((host) => host.toLowerCase())
+    .map((host) => (isIPv6(host) ? `[${host}]` : host).toLowerCase())
     .filter((host) => host !== '');
   return { proxy: address ? parseProxy(address, 'HTTPS_PROXY', facts) : undefined, bypass: { hosts } };
 }
 
-function parseProxy(address: string, setting: string, { guard }: NetworkFacts): HttpProxy {
+function parseProxy(address: string, setting: string, { mask, guard }: NetworkFacts): HttpProxy {
   const text = address.trim();
   const withScheme = tryUrl(text.includes('://') ? text : `http://${text}`);
   if (!withScheme || !/^https?:$/.test(withScheme.protocol) || withScheme.hostname === '') {
     throw new Failure('ET_PROXY_SETTING', `${setting} is no address of a proxy.`);
   }
   const password = decode(withScheme.password);
-  if (password !== '') {
-    guard(password);
+  for (const form of new Set([password, withScheme.password])) {
+    if (form !== '' && !/[\r\n]/.test(form)) {
+      mask(form);
+      guard(form);
+    }
   }
   return {
     url: withScheme.origin,
@@ -180,7 +186,7 @@ export function proxyFor(network: Pick<Network, 'proxy' | 'bypass'>, url: URL): 
  * host is matched as well, because `no_proxy` reaches the same list as bare hosts.
  */
 function bypasses(bypass: Bypass, url: URL): boolean {
-  const host = url.hostname.toLowerCase();
+  const host = url.hostname.toLowerCase().replace(/\.$/, '');
   const port = url.port || '443';
   if ('patterns' in bypass) {
     const forms = [host, url.origin, `${url.origin}/`];
@@ -191,7 +197,7 @@ function bypasses(bypass: Bypass, url: URL): boolean {
     if (entryPort !== undefined && entryPort !== port) {
       return false;
     }
-    const suffix = name.replace(/^\*?\.?/, '');
+    const suffix = name.replace(/^\*?\.?/, '').replace(/\.$/, '');
     return name === '*' || host === suffix || (suffix !== '' && host.endsWith(`.${suffix}`));
   });
 }

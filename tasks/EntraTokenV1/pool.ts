@@ -4,17 +4,21 @@ import * as https from 'node:https';
 import { isIP } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
 import * as tls from 'node:tls';
+import { codeOfNodeError } from './catalogue.ts';
 import { errorCode, Failure } from './failure.ts';
 import { type ClientCertificate, type HttpProxy, type Network, proxyFor } from './network.ts';
 import { TRY_MS } from './retry.ts';
 
-/** The proxy answered CONNECT with another status than 200. */
+/** The proxy answered CONNECT with a status that opens no tunnel. */
 export class ProxyRefusal extends Error {
   readonly status: number;
+  /** The header `Retry-After` as it came. */
+  readonly retryAfter: string | undefined;
 
-  constructor(status: number) {
-    super(`the proxy answered ${status}`);
-    this.status = status;
+  constructor({ statusCode, headers }: http.IncomingMessage) {
+    super(`the proxy answered ${statusCode}`);
+    this.status = statusCode ?? 0;
+    this.retryAfter = headers['retry-after'];
   }
 }
 
@@ -31,14 +35,14 @@ export interface Trust {
   readonly wider: (() => tls.SecureContext) | undefined;
 }
 
-/** OpenSSL's codes for a chain that does not lead to a trusted authority. */
-const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-]);
+/** Whom one trusts does not change what a certificate is for. */
+const OF_ANOTHER_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID';
+
+/**
+ * How glibc is to ask the name servers (resolv.conf(5)). With its usual five seconds, twice, one silent server uses up
+ * a try, and holds the process after its end; the tries of the wire take the place of the second time.
+ */
+const NAME_LOOKUP = 'timeout:3 attempts:1';
 
 /** Time for one address of a name before the next is tried too. Node's 250 ms is less than a slow handshake needs. */
 const NEXT_ADDRESS_MS = 1000;
@@ -61,9 +65,10 @@ export interface PoolOptions {
  */
 export class ConnectionPool extends https.Agent {
   readonly #network: Pick<Network, 'proxy' | 'bypass'> | undefined;
-  readonly #warm = new Map<string, Promise<Duplex>>();
-
   readonly #trust: Trust;
+  readonly #warm = new Map<string, Promise<Duplex>>();
+  /** Sockets that no request has yet, and that the agent of Node therefore does not know. */
+  readonly #opening = new Set<Duplex>();
 
   constructor({ network, trust, skipCertificateValidation = false, servername }: PoolOptions) {
     super({
@@ -76,6 +81,7 @@ export class ConnectionPool extends https.Agent {
     });
     this.#network = network;
     this.#trust = trust;
+    process.env['RES_OPTIONS'] ??= NAME_LOOKUP;
   }
 
   override createConnection(options: https.RequestOptions, created: Created): Duplex | undefined | null {
@@ -105,15 +111,26 @@ export class ConnectionPool extends https.Agent {
     const servername = isIP(host) === 0 ? { servername: host } : {};
     const options: https.RequestOptions = { ...servername, ...this.options, host, port: url.port || 443 };
     const connecting = this.#connect(options, authorityOf(options));
-    connecting.catch(() => {});
+    // What happens to it while it waits is nobody's error either: one that is destroyed is not used.
+    connecting.then(
+      (socket) => socket.on('error', () => {}),
+      () => {},
+    );
     this.#warm.set(authorityOf(options), connecting);
+  }
+
+  override destroy(): void {
+    for (const socket of this.#opening) {
+      socket.destroy();
+    }
+    super.destroy();
   }
 
   #proxyFor(authority: string): HttpProxy | undefined {
     return this.#network && proxyFor(this.#network, new URL(`https://${authority}`));
   }
 
-  /** Connects with the first trust; where a certificate is of another authority, once more with the wider one. */
+  /** Connects with the first trust; where that does not take a certificate, once more with the wider one. */
   async #connect(options: https.RequestOptions, authority: string): Promise<Duplex> {
     const proxy = this.#proxyFor(authority);
     const attempt = async (secureContext: tls.SecureContext): Promise<Duplex> => {
@@ -127,14 +144,15 @@ export class ConnectionPool extends https.Agent {
       if (!socket) {
         throw new TypeError('no socket');
       }
-      return secured(socket);
+      this.#opening.add(socket);
+      return secured(socket).finally(() => this.#opening.delete(socket));
     };
     try {
       return await attempt(this.#trust.context);
     } catch (error) {
       const { wider } = this.#trust;
       const code = errorCode(error instanceof ProxyFailure ? error.cause : error);
-      if (wider === undefined || !UNKNOWN_AUTHORITY.has(code ?? '')) {
+      if (wider === undefined || code === OF_ANOTHER_NAME || codeOfNodeError(code) !== 'ET_CERTIFICATE') {
         throw error;
       }
       return attempt(wider());
@@ -194,18 +212,19 @@ function openTunnel(
     );
     request.once('connect', (response, socket) => {
       clearTimeout(timer);
-      if (response.statusCode === 200) {
+      // Any 2xx opens the tunnel (RFC 9110, 9.3.6).
+      if (response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode <= 299) {
         resolve(socket);
       } else {
         socket.destroy();
-        reject(new ProxyRefusal(response.statusCode ?? 0));
+        reject(new ProxyRefusal(response));
       }
     });
     // A proxy that refuses may answer as to any other request (Node: 'response' instead of 'connect').
     request.once('response', (response) => {
       clearTimeout(timer);
       request.destroy();
-      reject(new ProxyRefusal(response.statusCode ?? 0));
+      reject(new ProxyRefusal(response));
     });
     request.on('error', (error) => {
       clearTimeout(timer);

@@ -35,12 +35,13 @@ export interface JobMark {
 /**
  * Finds the agent above a step: the nearest process that does not carry the mark which the agent puts on every process
  * of the job (VSTS_PROCESS_LOOKUP_ID; on the agent's own processes it is missing). Gives undefined where the process
- * that started the step is gone. Without /proc, that process is taken for the agent.
+ * that started the step is gone. Without /proc, that process is taken for the agent; and where what started the step is
+ * outside of this container and cannot be seen (number 0), the container's first process, which ends with the container.
  * @param parent the number of the process that started the step
  * @param lookupId the mark, where the job has one
  */
 export function findAgent(parent: number, lookupId: string | undefined): JobMark | undefined {
-  for (let pid = parent; pid > 0; ) {
+  for (let pid = parent || 1; pid > 0; ) {
     const mark = markProcess(pid);
     if (mark === undefined) {
       return undefined;

@@ -44,6 +44,7 @@ const CARRIED = [
   'NODE_USE_SYSTEM_CA',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
+  'LD_LIBRARY_PATH',
   'SystemRoot',
   'windir',
 ];
@@ -69,7 +70,9 @@ export async function startRefresher(
   }
   // Small spaces for new objects and no compiler threads: the process idles for hours.
   const flags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0', '--single-threaded-gc'];
-  const child = spawn(process.execPath, [...flags, script], {
+  // Whom this process trusts may be chosen there; nothing else of these options is for the child.
+  const trust = environment('NODE_OPTIONS')?.match(/--use-(?:openssl|system|bundled)-ca\b/g) ?? [];
+  const child = spawn(process.execPath, [...flags, ...trust, script], {
     detached: true,
     windowsHide: true,
     cwd: parse(orders.folder).root,

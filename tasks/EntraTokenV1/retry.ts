@@ -52,9 +52,10 @@ export function waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random }: A
 /** Reads `Retry-After` in both its forms, seconds and an HTTP date; undefined for anything else. Milliseconds from `now`. */
 export function readRetryAfter(header: string | undefined, now: number): number | undefined {
   const text = header?.trim() ?? '';
-  if (/^\d{1,9}$/.test(text)) {
+  if (/^\d+$/.test(text)) {
     return Number(text) * 1000;
   }
-  const date = /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : Number.NaN;
+  // Of the three forms of a date (RFC 9110, 5.6.7), the oldest does not say that it is UTC.
+  const date = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text.endsWith('GMT') ? text : `${text} GMT`) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }

@@ -78,19 +78,3 @@ function base64Within(text: string, offset: number): string {
   const whole = Math.floor((bytes.length * 4) / 3);
   return bytes.toString('base64').slice(Math.ceil((offset * 4) / 3), whole);
 }
-
-/** As many characters in common with a secret are no accident. */
-const PIECE = 24;
-
-/** Replaces each run of a line that has a piece of one of the texts in it. */
-export function withoutPieces(line: string, secrets: readonly string[]): string {
-  return line.replace(/[A-Za-z0-9+/=_.~-]{24,}/g, (run) => {
-    for (let at = 0; at + PIECE <= run.length; at++) {
-      const piece = run.slice(at, at + PIECE);
-      if (secrets.some((secret) => secret.includes(piece))) {
-        return '***';
-      }
-    }
-    return run;
-  });
-}

@@ -1,12 +1,12 @@
 /**
  * Makes a text that came from outside safe to stand in a line of the log: control characters (which end a line for
- * the agent) become blanks, the openings of agent commands and log tags are broken, and it is cut at `longest`.
+ * the agent) and invisible ones (which it passes over) become blanks, the openings of agent commands and log tags are
+ * broken, and it is cut at `longest`.
  */
 export function printable(text: string, longest = 500): string {
   const oneLine = text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200b-\u200f\u202a-\u202e\ufeff]/g, ' ')
-    .replace(/##(?=vso\[|\[)/gi, '# #');
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, ' ')
+    .replace(/##(?=vso|\[)/gi, '# #');
   return oneLine.length > longest ? `${oneLine.slice(0, longest)}…` : oneLine;
 }
 

@@ -189,11 +189,16 @@ function isTransient(outcome: Outcome, post: Post): boolean {
     return isTransientStatus(outcome.error.status);
   }
   const causes = causesOf(outcome.error instanceof ProxyFailure ? outcome.error.cause : outcome.error);
-  return causes.length > 0 && causes.every(({ code }) => isTransientNodeError(code));
+  // Of a name's addresses, one that may answer next time is enough.
+  return causes.some(({ code }) => isTransientNodeError(code));
 }
 
+/** A date in the header is one of the service's clock. */
 function retryAfter(outcome: Outcome, now: number): number | undefined {
-  return 'status' in outcome ? readRetryAfter(outcome.headers['retry-after'], now) : undefined;
+  if ('status' in outcome) {
+    return readRetryAfter(outcome.headers['retry-after'], now + (outcome.skewMs ?? 0));
+  }
+  return outcome.error instanceof ProxyRefusal ? readRetryAfter(outcome.error.retryAfter, now) : undefined;
 }
 
 interface Cause {

@@ -14,7 +14,11 @@ function sectionsOf(markdown: string): Map<string, string> {
 const sections = sectionsOf(readFileSync(join(root, 'docs', 'errors.md'), 'utf8'));
 
 /** What an entry of the catalogue may have; each has some of it. */
-function entryOf(code: (typeof codes)[number]): { aadsts?: readonly number[]; node?: readonly string[] } {
+function entryOf(code: (typeof codes)[number]): {
+  aadsts?: readonly number[];
+  devOps?: readonly string[];
+  node?: readonly string[];
+} {
   return catalogue[code];
 }
 
@@ -29,10 +33,11 @@ describe('docs/errors.md', () => {
   });
 
   for (const code of codes) {
-    it(`says of ${code} what to do, and which AADSTS numbers lead to it`, () => {
+    it(`says of ${code} what to do, and which numbers of the services lead to it`, () => {
       const text = sections.get(code) ?? '';
       assert.ok(text.trim().length > 100, 'a heading alone helps nobody');
       assert.deepEqual(numbersIn(text).sort(), [...(entryOf(code).aadsts ?? [])].sort());
+      assert.deepEqual(text.match(/\b(?:TF|VS)\d+/g) ?? [], [...(entryOf(code).devOps ?? [])]);
     });
   }
 

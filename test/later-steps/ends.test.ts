@@ -151,7 +151,8 @@ for (const hasOrders of [false, true]) {
     });
     await killed;
     assert.ok(printedBy(stageOf(result, 'post')).length <= 1);
-    // A process that was never given its orders ends by itself once Node has started, which the agent may forestall.
+    // A process that was never given its orders ends by itself once Node has started, before the agent looks or after.
+    if (!hasOrders) assert.ok(await within(5000, () => processesOf(lookupId).length === 0));
     assertCleanEnd(hasOrders ? result : { ...result, orphans: [] }, lookupId);
   });
 }
@@ -184,6 +185,13 @@ const agentKillings: readonly Moment[] = [
   { step: 'hold', delayMs: 100 },
   { step: 'hold', delayMs: 800 },
 ];
+test('an agent that is killed takes a step with it that waits for a service', async (context) => {
+  const silent = await startCloud();
+  context.after(() => silent.close());
+  silent.faults = [{ service: 'devops', do: { kind: 'silence' } }];
+  assert.deepEqual(await killAgent(silent, { step: 'entra', delayMs: 1500 }), ['main.js']);
+});
+
 test('an agent that is killed takes the background process with it, at whatever moment', async () => {
   const running = (await Promise.all(agentKillings.map((moment) => killAgent(cloud, moment)))).flat();
   assert.ok(running.includes('main.js') && running.includes('keep-fresh.js'), running.join());
@@ -221,8 +229,10 @@ test('in a container, where nothing is above what starts the step, the backgroun
   try {
     const first = (): string => readFileSync(`/proc/${container.pid}/task/${container.pid}/children`, 'utf8').trim();
     assert.ok(await within(5000, () => first() !== ''));
-    // As the agent's own script in a container: it gets the environment of the step over a stream, so it lacks the mark.
     const enter = `nsenter --target ${first()} --pid --mount`;
+    // Nothing in the container starts the step.
+    await assertSurvives(throughShim(shellScript(`exec ${enter} "$NODE" "$@"`)));
+    // As the agent's own script in a container: it gets the environment of the step over a stream, so it lacks the mark.
     const invoke = `env -u ${LOOKUP_ID} MARK="$${LOOKUP_ID}" bash -c '${LOOKUP_ID}="$MARK" "$NODE" "$@"; exit $?' bash "$@"`;
     await assertSurvives(throughShim(shellScript(`exec ${enter} ${invoke}`)));
   } finally {

@@ -182,6 +182,40 @@ describe('the background process', { concurrency: 5, timeout }, () => {
     });
   });
 
+  test('refused while the token lives, it asks again, and renews as soon as it may', async () => {
+    await withCloud({ idTokenLifetimeSeconds: 10 }, async (cloud) => {
+      const result = await withJob(cloud, async ({ job }) => {
+        const poll = pollTokens(job.tokenFile);
+        const first = readFileSync(job.tokenFile, 'utf8');
+        const end = await fault(cloud, { kind: 'answer', status: 401, json: {} });
+        const refused = (): number => cloud.requests.filter(({ status }) => status === 401).length;
+        assert.ok(await within(10_000, () => refused() >= 4));
+        await end();
+        assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+        assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
+      });
+      assert.match(summaryOf(result), /working/);
+    });
+  });
+
+  test('an answer that has expired already does not take the place of a token that lives', async () => {
+    await withCloud({ idTokenLifetimeSeconds: 10 }, async (cloud) => {
+      const result = await withJob(cloud, async ({ job }) => {
+        const poll = pollTokens(job.tokenFile);
+        const first = readFileSync(job.tokenFile, 'utf8');
+        const past = Math.floor(Date.now() / 1000) - 60;
+        const expired = await cloud.issueIdToken({ connection: 'prod', claims: { exp: past, iat: past - 600 } });
+        const end = await fault(cloud, { kind: 'answer', json: { oidcToken: expired } });
+        const before = cloud.requests.length;
+        assert.ok(await within(10_000, () => cloud.requests.length >= before + 2));
+        await end();
+        assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+        assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
+      });
+      assert.match(summaryOf(result), /working/);
+    });
+  });
+
   test('one refusal between two answers is a hiccup', async () => {
     await withCloud({ idTokenLifetimeSeconds: 6 }, async (cloud) => {
       const result = await withJob(cloud, async ({ job }) => {

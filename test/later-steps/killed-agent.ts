@@ -48,7 +48,7 @@ export async function killAgent(cloud: Cloud, { step, delayMs }: Moment): Promis
     agent.kill('SIGKILL');
     await ended;
     const running = taskProcessesOf(lookupId).map((one) => one.arguments.at(-1)?.replace(/.*\//, '') ?? '');
-    assert.ok(await within(10_000, () => taskProcessesOf(lookupId).length === 0), `${at}: no process outlives the job`);
+    assert.ok(await within(5000, () => taskProcessesOf(lookupId).length === 0), `${at}: no process outlives the job`);
     const temporary = join(workFolder, '_temp');
     const left = existsSync(temporary) ? readdirSync(temporary, { recursive: true, encoding: 'utf8' }) : [];
     for (const name of left.filter((one) => one.startsWith('entra-token-'))) {

@@ -97,6 +97,7 @@ for (const { title, bypass, url, bypasses } of [
   { title: 'everything', bypass: { hosts: ['*'] }, url: entra, bypasses: true },
   { title: 'the host with its port', bypass: { hosts: ['dev.azure.com:443'] }, url: devOps, bypasses: true },
   { title: 'the host with another port', bypass: { hosts: ['dev.azure.com:8443'] }, url: devOps, bypasses: false },
+  { title: 'the host with a dot at its end', bypass: { hosts: ['dev.azure.com.'] }, url: devOps, bypasses: true },
   { title: 'nothing', bypass: { hosts: [] }, url: devOps, bypasses: false },
 ] satisfies { title: string; bypass: Bypass; url: string; bypasses: boolean }[]) {
   test(`the way around the proxy is ${bypasses ? '' : 'not '}taken for ${title}`, () => {
@@ -110,6 +111,20 @@ test('an expression that is none, and a list that is none, are passed over', () 
   assert.deepEqual(read({ variables: variables('["(", "", 5, "a"]') }).bypass, { patterns: ['a'] });
   assert.deepEqual(read({ variables: variables('not JSON') }).bypass, { patterns: [] });
   assert.deepEqual(read({ environment: { NO_PROXY: 'A.b, c;d  e' } }).bypass, { hosts: ['a.b', 'c', 'd', 'e'] });
+});
+
+test('an address of IPv6 in NO_PROXY is one host, with brackets and without', () => {
+  const environment = { HTTPS_PROXY: 'http://p', NO_PROXY: '::1,[fd00::2]:8443' };
+  const { proxy, bypass } = read({ environment });
+  assert.equal(proxyFor({ proxy, bypass }, new URL('https://[::1]:443/')), undefined);
+  assert.equal(proxyFor({ proxy, bypass }, new URL('https://[fd00::2]:8443/')), undefined);
+  assert.equal(proxyFor({ proxy, bypass }, new URL('https://[fd00::2]/')), proxy);
+});
+
+test('a password in the address of a proxy is masked as it stands there, and decoded', () => {
+  const { agent, told } = fakeAgent({ environment: { HTTPS_PROXY: 'http://user:p%40ssword@proxy' } });
+  readNetwork(agent);
+  assert.deepEqual(told.masked, ['p@ssword', 'p%40ssword']);
 });
 
 test('only what a later try may turn into success is tried again', () => {
@@ -142,12 +157,16 @@ for (const [header, wait] of [
   [' 5 ', 5000],
   ['Sat, 31 Jan 2026 12:00:30 GMT', 30_000],
   ['Sat, 31 Jan 2026 11:00:00 GMT', 0],
+  ['Saturday, 31-Jan-26 12:00:30 GMT', 30_000],
+  ['Sat Jan 31 12:00:30 2026', 30_000],
   ['-5', undefined],
   ['1.5', undefined],
   ['2026', 2_026_000],
   ['2026-01-31', undefined],
   ['soon', undefined],
-  ['99999999999', undefined],
+  // Longer than any budget, and therefore not to be overlooked.
+  ['99999999999', 99_999_999_999_000],
+  ['9'.repeat(400), Number.POSITIVE_INFINITY],
   ['', undefined],
   [undefined, undefined],
 ] as const) {

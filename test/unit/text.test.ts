@@ -12,6 +12,9 @@ for (const [title, text, shown] of [
   ['each end of a line', 'a\rb\nc\u2028d\u0085e', 'a b c d e'],
   // Taken out, it would join what stands around it into a command.
   ['an invisible character within a command', '##\u200bvso[x]', '## vso[x]'],
+  ['one that comparisons pass over', '##vso\u00ad[x] ##\u2060[error]', '# #vso [x] ## [error]'],
+  // The agent warns of one that it cannot read.
+  ['the beginning of a command', '##vso x', '# #vso x'],
   ['a colour', '\u001b[31mred', ' [31mred'],
   ['signs that are harmless', '# ## $(x) [y] %AZP25', '# ## $(x) [y] %AZP25'],
 ] as const) {
