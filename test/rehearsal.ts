@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -77,6 +78,12 @@ function proxyEnvironment(url: string): Record<string, string> {
 
 /** Pools of the rehearsal's organization whose agents run as pods on AKS; agents of any other pool are plain machines. */
 const pools = { pod: 'aks-agents', boundPod: 'aks-bound-agents' };
+
+/** Why pipelines that call a tool are not run on this machine; false where it is installed. */
+export function whyMissing(tool: string): string | false {
+  const { status } = spawnSync('sh', ['-c', `command -v ${tool}`]);
+  return status === 0 ? false : `${tool} is not installed here`;
+}
 
 /** How a pipeline ended on the rehearsal. */
 export interface Rehearsal extends JobResult {
