@@ -112,7 +112,11 @@ export async function runPipelineFile(
       proxy: { url: proxy.url, bypass: ['localhost', '127\\.0\\.0\\.1'] },
       ...options,
       environment: { ...pod.environment, ...options.environment },
-      scriptEnvironment: { ...organization.scriptEnvironment, ...proxyEnvironment(proxy.url) },
+      scriptEnvironment: {
+        ...organization.scriptEnvironment,
+        ...proxyEnvironment(proxy.url),
+        ...options.scriptEnvironment,
+      },
     });
     const unknown = proxy.connects.filter(({ status }) => status === 502).map(({ target }) => target);
     return { ...result, unknownHosts: [...new Set(unknown)] };

@@ -18,7 +18,7 @@ export function forUsers({ organization, verify, folder, otherwise }: Surroundin
   const { project, projectId } = organization;
   const lists: Record<string, unknown> = {
     '/_apis/projects': { count: 1, value: [{ id: projectId, name: project, state: 'wellFormed' }] },
-    '/_apis/profile/profiles/me': { id: '94c2e1f0-3b5d-4e7a-8c6f-0d9b8a7e6f5c', displayName: 'pipelines' },
+    '/_apis/profile/profiles/me': { id: '6c9f1d04-2b7e-4e35-8a41-d7f0c3b59e28', displayName: 'pipelines' },
   };
   return async (request) => {
     const path = request.url.pathname.replace(new RegExp(`^/${organization.organization}(?=/)`, 'i'), '');
