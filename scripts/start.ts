@@ -3,7 +3,7 @@ import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { renderer, summary, takesColours } from '../test/agent/render.ts';
 import { startCloud } from '../test/cloud/cloud.ts';
-import { runPipelineFile } from '../test/rehearsal.ts';
+import { type Rehearsal, runPipelineFile } from '../test/rehearsal.ts';
 import { root } from './layout.ts';
 
 const HELP = `Runs a pipeline with the packaged extension on this machine: no organization, no subscription, no network.
@@ -13,8 +13,9 @@ const HELP = `Runs a pipeline with the packaged extension on this machine: no or
   npm start -- --debug FILE     the same with System.Debug
   npm start -- --help           this text
 
-A local agent does what the Azure Pipelines agent does with the steps; a local cloud answers for Azure DevOps, Microsoft
-Entra, AKS and a protected API, over TLS. The exit code is the job's: 0 where it succeeded.
+A local agent does what the Azure Pipelines agent does with the steps. A local cloud answers over TLS, under the real
+names too: Azure DevOps with a repository, Microsoft Entra, AKS, Azure Resource Manager and a key vault. The proxy of the
+scripts knows nothing else. The exit code is the job's: 0 where it succeeded.
 
 Pipelines to try:
 `;
@@ -28,6 +29,15 @@ function examples(): string {
     return `  ${join('examples', name.padEnd(width))}  ${says}`;
   });
   return `${lines.join('\n')}\n`;
+}
+
+/** What a pipeline missed that the rehearsal, or this machine, does not have. */
+function hints({ log, unknownHosts }: Rehearsal): string[] {
+  const missing = log.flatMap((line) => /: (?:line \d+: )?([\w.-]+): command not found$/.exec(line)?.[1] ?? []);
+  return [
+    ...[...new Set(missing)].map((tool) => `This machine has no ${tool}, which a step calls.`),
+    ...unknownHosts.map((host) => `The rehearsal has no ${host}: a step asked for it, and nothing left this machine.`),
+  ];
 }
 
 const { values, positionals } = parseArgs({
@@ -61,6 +71,9 @@ try {
     ...(values.debug ? { systemDebug: true } : {}),
   });
   process.stdout.write(`\n${bold('Summary')}\n${summary(result, colours).join('\n')}\n`);
+  for (const hint of hints(result)) {
+    process.stdout.write(`\n${hint}\n`);
+  }
   if (given === undefined) {
     process.stdout.write('\nnpm start -- --help lists the other pipelines; the docs begin in README.md.\n');
   }

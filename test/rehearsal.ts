@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { distFolder, readJson } from '../scripts/layout.ts';
+import { distFolder, readJson, root } from '../scripts/layout.ts';
 import { type JobOptions, type JobResult, runJob, type ServiceConnection } from './agent/job.ts';
 import type { Cloud } from './cloud/cloud.ts';
 import { identityBindingAudience } from './cloud/directory.ts';
@@ -49,35 +50,76 @@ export function rehearsalOptions(cloud: Cloud): Omit<JobOptions, 'pipeline'> {
     connections: Object.values(cloud.connections),
     variables: { ...jobVariables(cloud), vault: cloud.apiUrl.replace(/\/$/, '') },
     certificates: { ca: cloud.caFile },
-    environment: { CURL_CA_BUNDLE: cloud.caFile },
+    scriptEnvironment: toolEnvironment(cloud),
   };
+}
+
+/** What the tools of scripts need to trust the local cloud, each by the name that it knows, and the packages of npm. */
+function toolEnvironment({ caFile }: Cloud): Record<string, string> {
+  const trusting = ['CURL_CA_BUNDLE', 'GIT_SSL_CAINFO', 'NODE_EXTRA_CA_CERTS', 'REQUESTS_CA_BUNDLE', 'SSL_CERT_FILE'];
+  return {
+    ...Object.fromEntries(trusting.map((name) => [name, caFile])),
+    NODE_PATH: join(root, 'node_modules'),
+    // It would be sent by a process that outlives the step.
+    AZURE_CORE_COLLECT_TELEMETRY: 'no',
+  };
+}
+
+/** Sends what scripts ask of other hosts to the proxy, which knows the local cloud alone. Tools differ in spelling. */
+function proxyEnvironment(url: string): Record<string, string> {
+  const settings = { HTTPS_PROXY: url, HTTP_PROXY: url, NO_PROXY: 'localhost,127.0.0.1' };
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) => [
+      [name, value],
+      [name.toLowerCase(), value],
+    ]),
+  );
 }
 
 /** Pools of the rehearsal's organization whose agents run as pods on AKS; agents of any other pool are plain machines. */
 const pools = { pod: 'aks-agents', boundPod: 'aks-bound-agents' };
 
+/** Why pipelines that call a tool are not run on this machine; false where it is installed. */
+export function whyMissing(tool: string): string | false {
+  const { status } = spawnSync('sh', ['-c', `command -v ${tool}`]);
+  return status === 0 ? false : `${tool} is not installed here`;
+}
+
+/** How a pipeline ended on the rehearsal. */
+export interface Rehearsal extends JobResult {
+  /** The hosts, with their ports, that scripts asked for and that the local cloud does not have. */
+  unknownHosts: string[];
+}
+
 /**
- * Runs a pipeline of the repository on the local agent against the local cloud. The agent reaches Entra's real names,
- * as an agent behind a proxy does, and finds the local cloud there. `pool: aks-agents` makes it a pod with a workload
+ * Runs a pipeline of the repository on the local agent against the local cloud. The agent and its scripts reach real
+ * names, as behind a proxy, and find the local cloud there. `pool: aks-agents` makes it a pod with a workload
  * identity, and `pool: aks-bound-agents` one with an identity binding.
  */
 export async function runPipelineFile(
   cloud: Cloud,
   file: string,
   options: Partial<JobOptions> = {},
-): Promise<JobResult> {
+): Promise<Rehearsal> {
   const pipeline = readFileSync(file, 'utf8');
   const proxy = await startProxy({ resolve: cloud.hosts });
   const pod = await podOf(cloud, poolOf(pipeline));
   const organization = rehearsalOptions(cloud);
   try {
-    return await runJob({
+    const result = await runJob({
       ...organization,
       pipeline,
       proxy: { url: proxy.url, bypass: ['localhost', '127\\.0\\.0\\.1'] },
       ...options,
-      environment: { ...organization.environment, ...pod.environment, ...options.environment },
+      environment: { ...pod.environment, ...options.environment },
+      scriptEnvironment: {
+        ...organization.scriptEnvironment,
+        ...proxyEnvironment(proxy.url),
+        ...options.scriptEnvironment,
+      },
     });
+    const unknown = proxy.connects.filter(({ status }) => status === 502).map(({ target }) => target);
+    return { ...result, unknownHosts: [...new Set(unknown)] };
   } finally {
     await Promise.all([proxy.close(), pod.close()]);
   }

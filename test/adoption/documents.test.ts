@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, posix, relative, sep } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { filesWithTables, withTables } from '../../scripts/documents.ts';
@@ -8,6 +8,7 @@ import { visibleInputs } from '../../scripts/form.ts';
 import { readJson, root } from '../../scripts/layout.ts';
 import { readManifest } from '../../scripts/manifest.ts';
 import { codes } from '../../tasks/EntraTokenV1/catalogue.ts';
+import { blocks, markdownFiles } from './markdown.ts';
 
 const REPOSITORY = 'https://github.com/entra-token/entra-token';
 const RAW = 'https://raw.githubusercontent.com/entra-token/entra-token/main/';
@@ -170,33 +171,6 @@ describe('every command', () => {
     }
   }
 });
-
-/** The Markdown files of the repository, by their path with slashes. */
-function markdownFiles(): Map<string, string> {
-  const found = new Map<string, string>();
-  const visit = (folder: string): void => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory() && !['node_modules', 'build', 'dist', '.git'].includes(entry.name)) {
-        visit(path);
-      } else if (entry.name.endsWith('.md')) {
-        found.set(relative(root, path).split(sep).join('/'), readFileSync(path, 'utf8').replaceAll('\r\n', '\n'));
-      }
-    }
-  };
-  visit(root);
-  return found;
-}
-
-/** The fenced blocks of some languages, with the line that each begins on; list items may indent them. */
-function* blocks(text: string, ...languages: string[]): Generator<{ line: number; code: string }> {
-  const fence = /^([ \t]*)```([\w-]*)[^\n]*\n([\s\S]*?)^\1```[ \t]*$/gm;
-  for (const { 1: indent = '', 2: language = '', 3: code = '', index } of text.matchAll(fence)) {
-    if (languages.includes(language)) {
-      yield { line: text.slice(0, index).split('\n').length, code: code.replace(new RegExp(`^${indent}`, 'gm'), '') };
-    }
-  }
-}
 
 /** The targets of links and pictures outside of code. */
 function linksOf(text: string): string[] {

@@ -59,13 +59,17 @@ describe('npm start', { concurrency: 2 }, () => {
     assert.ok(!shown.includes('\x1b'), 'no colours where there is no terminal');
   });
 
-  it('marks what failed, repeats it in the summary, and ends with the result of the job', async () => {
+  it('marks what failed, repeats it in the summary, says what was missing, and ends with the result', async () => {
     const yaml = firstPipeline().replace('azureSubscription: prod', 'azureSubscription: with-secret');
-    const { code, shown } = await start(save('failing.yml', yaml));
+    const missing =
+      '\n  - bash: |\n      curl -sS https://elsewhere.example\n      no-such-tool\n    condition: always()\n';
+    const { code, shown } = await start(save('failing.yml', yaml + missing));
     assert.equal(code, 1, shown);
     assert.match(shown, /^\d\d:\d\d:\d\d\.\d{3} error: ET_CONNECTION_NOT_FEDERATED: /m);
     assert.match(shown, /✗ EntraToken \(entra\) +Failed[^\n]*\n +ET_CONNECTION_NOT_FEDERATED: /);
     assert.match(shown, /^✗ Failed in /m);
+    assert.match(shown, /^This machine has no no-such-tool, which a step calls\.$/m);
+    assert.match(shown, /^The rehearsal has no elsewhere\.example:443: /m);
   });
 
   it('names the pipelines that there are to try', async () => {

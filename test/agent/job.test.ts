@@ -60,9 +60,11 @@ steps:
         variables: { stage: 'blue', 'a.b c-d': 'x', 'system.jobId': 'job-1' },
         secretVariables: { 'secret.one': 'hidden-1' },
         environment: { FROM_AGENT: 'yes' },
+        scriptEnvironment: { TOOLS: 'here' },
       },
     );
     const environment = printed(stepOf(result, 's'));
+    assert.equal(environment['TOOLS'], undefined, 'is for scripts alone');
     const key = '11111111-1111-1111-1111-111111111111';
     const expected: Record<string, string | undefined> = {
       MAPPED: 'hidden-1',
@@ -197,6 +199,12 @@ steps:
       assert.equal(Object.keys(environment).filter((name) => name.startsWith('ENDPOINT_URL_')).length, visible);
     });
   }
+
+  it('name the connections whose parameters are masked', async () => {
+    const inputs = '{ code: \'console.log("client-1 k3y")\', azureSubscription: other }';
+    const result = await run(`steps: [{ task: Run@1, name: s, inputs: ${inputs} }]`, { connections: CONNECTIONS });
+    assert.equal(said(stepOf(result, 's')).at(-1), 'client-1 ***');
+  });
 });
 
 describe('a script', () => {
@@ -215,11 +223,13 @@ steps:
         connections: CONNECTIONS,
         secretVariables: { hidden: 'abc' },
         variables: { shown: 'x' },
+        scriptEnvironment: { TOOLS: 'here' },
       },
     );
     const bash = stepOf(result, 'Bash');
     const environment = printed(bash);
     assert.deepEqual([environment['TOKEN'], environment['SHOWN'], environment['TF_BUILD']], ['abc', 'x', 'True']);
+    assert.equal(environment['TOOLS'], 'here');
     assert.equal(said(bash).at(-1), environment['AGENT_TEMPDIRECTORY']);
     const strange = Object.keys(environment).filter((name) =>
       /^(SECRET_|INPUT_|ENDPOINT_|VSTS_(PUB|SEC|TASK))/.test(name),

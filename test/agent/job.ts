@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { evaluateCondition } from './condition.ts';
 import type { Environment } from './environment.ts';
 import { findTask, loadExtension, type TaskDefinition } from './extension.ts';
-import { expand, jobInputs } from './inputs.ts';
+import { expand, jobInputs, visibleConnections } from './inputs.ts';
 import { jobEndpoints, setAgentVariables, setProxyAndCertificates, setServerVariables } from './job-variables.ts';
 import { type Attachment, type Issue, type LogLine, type Stage, StepRecord } from './log.ts';
 import { createMasker, type Masker } from './masker.ts';
@@ -45,12 +45,15 @@ export interface JobOptions {
   collectionUri: string;
   /** The job's access token, in its own connection and in `System.AccessToken`; absent, the job has neither. */
   jobToken?: string;
+  /** Those of the project. As from the server, a job gets the ones that the inputs of its steps name. */
   connections?: ServiceConnection[];
   /** Public variables that the server sends: system, build, and the user's. */
   variables?: Record<string, string>;
   secretVariables?: Record<string, string>;
   /** Added to the agent's own environment, which every process inherits. */
   environment?: Record<string, string>;
+  /** Added to the environment of scripts alone, for the tools that they run. Tasks see nothing of it. */
+  scriptEnvironment?: Record<string, string>;
   /** Node's binaries; by default the one that runs this. */
   node?: { node24?: string; node20?: string };
   /** Whether the handler Node24 runs on Node 24; if not, its file runs on Node 20. Default true. */
@@ -225,7 +228,6 @@ class Job {
   #prepare(workspace: Workspace, lookupId: string): StepHost {
     const options = this.#options;
     const worker = { ...inheritedEnvironment(), ...options.environment };
-    const endpoints = jobEndpoints(options, this.#masker);
     setServerVariables(this.#variables, this.#masker, options, this.#definition, this.#earlier);
     setAgentVariables(this.#variables, workspace, {
       jobName: this.#definition.displayName,
@@ -235,11 +237,15 @@ class Job {
     setProxyAndCertificates(this.#variables, options);
     for (const warning of this.#variables.recalculate()) this.#agentRecord('Initialize job').warning(warning);
     this.#debug = this.#variables.get('system.debug')?.toLowerCase() === 'true';
+    const named = new Set<string>();
     for (const step of this.#steps) {
       const { definition, task } = step;
       if (definition.kind !== 'task' || task === undefined) continue;
       step.inputs = jobInputs(task, definition.inputs, options.connections ?? [], this.#variables);
+      for (const id of visibleConnections(task, new Map(Object.entries(step.inputs)))) named.add(id);
     }
+    const connections = (options.connections ?? []).filter(({ id }) => named.has(id.toLowerCase()));
+    const endpoints = jobEndpoints({ ...options, connections }, this.#masker);
     for (const { data } of endpoints) {
       for (const [key, value] of Object.entries(data))
         data[key] = expand(value, { variables: this.#variables, worker });
@@ -253,6 +259,7 @@ class Job {
       prependedPath: [],
       outputs: {},
       worker,
+      scriptEnvironment: options.scriptEnvironment ?? {},
       workspace,
       nodeFor: (handler) => (handler === 'Node24' && options.useNode24 !== false ? node24 : node20),
       forcedHandler: options.handler,

@@ -35,6 +35,8 @@ export interface StepHost {
   prependedPath: string[];
   outputs: Record<string, { value: string; secret: boolean }>;
   worker: Environment;
+  /** What scripts find beside that. */
+  scriptEnvironment: Environment;
   workspace: Workspace;
   /** The folder of Node's binary for a handler. */
   nodeFor(handler: string): string;
@@ -111,7 +113,8 @@ export async function runScript(
 
   const folder = expand(definition.workingDirectory ?? '', host);
   const cwd = isAbsolute(folder) ? folder : join(host.workspace.sources, folder);
-  const env = scriptEnvironment(stepEnvironment(definition, host));
+  const worker = { ...host.worker, ...host.scriptEnvironment };
+  const env = scriptEnvironment({ ...stepEnvironment(definition, host), worker });
   const program = { file: 'bash', args, cwd, env };
   try {
     await withRetries(definition.retryCount, host, record, cancel, async () => {

@@ -1,4 +1,4 @@
-import { type Answer, type Handler, json } from './server.ts';
+import { type Answer, type Handler, json, type ServiceRequest } from './server.ts';
 
 export interface ProtectedApi {
   /** The audience that an access token must have, to the letter. */
@@ -8,19 +8,25 @@ export interface ProtectedApi {
 }
 
 /** Where the signed, unexpired claims of an access token come from; throws for any other token. */
-type Verify = (token: string) => Promise<{ aud?: string | string[] }>;
+export type Verify = (token: string) => Promise<{ aud?: string | string[] }>;
+
+/** Whom a request's bearer token is for: empty for a token that is good for nothing, undefined where there is none. */
+export async function audienceOf(request: ServiceRequest, verify: Verify): Promise<string[] | undefined> {
+  const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (token === undefined) return undefined;
+  try {
+    return [(await verify(token)).aud ?? []].flat();
+  } catch {
+    return [];
+  }
+}
 
 /** A small API in the manner of Key Vault: `GET /secrets/{name}` for whoever brings an access token for it. */
 export function protectedApi(api: ProtectedApi, verify: Verify): Handler {
   return async (request) => {
-    const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (token === undefined) return unauthorized(api, 'AKV10000: Request is missing a Bearer or PoP token.');
-    let audience: string[];
-    try {
-      audience = [(await verify(token)).aud ?? ''].flat();
-    } catch {
-      return unauthorized(api, 'AKV10032: Invalid or expired token.', 'invalid_token');
-    }
+    const audience = await audienceOf(request, verify);
+    if (audience === undefined) return unauthorized(api, 'AKV10000: Request is missing a Bearer or PoP token.');
+    if (audience.length === 0) return unauthorized(api, 'AKV10032: Invalid or expired token.', 'invalid_token');
     if (!audience.includes(api.audience)) {
       const message = `AKV10022: Invalid audience. Expected ${api.audience}, found: ${audience.join(' ')}.`;
       return unauthorized(api, message, 'invalid_token');

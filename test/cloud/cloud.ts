@@ -2,9 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
-import { type ProtectedApi, protectedApi } from './api.ts';
+import { type ProtectedApi, protectedApi, type Verify } from './api.ts';
 import { createAuthority, encryptKey, type KeyedCertificate, selfSigned } from './certificates.ts';
 import { azureDevOps, type DevOps, type IssueIdToken, issueIdToken, issueJobToken, type Job } from './devops.ts';
+import { forUsers } from './devops-user.ts';
 import {
   type Application,
   applications,
@@ -32,6 +33,7 @@ import { type Directory, entra } from './entra.ts';
 import { type Fault, FaultCounter, type ServiceName, type WrongCertificate } from './faults.ts';
 import { signingKey, verifyJwt } from './keys.ts';
 import { type Kubernetes, kubernetes } from './kubernetes.ts';
+import { resourceManager } from './resource-manager.ts';
 import {
   type Answer,
   type Handler,
@@ -125,7 +127,7 @@ export interface Cloud {
   /** Another job token: of another plan, project or job, or one that expires in so many seconds. */
   issueJobToken(overrides?: Partial<Job> & { expiresInSeconds?: number }): string;
   kubernetes: Kubernetes;
-  /** The claims of an access token of Entra's that has not expired. Throws for any other. */
+  /** The claims of an access token of Entra's that has not expired. Throws for any other. A test may watch it. */
   verifyAccessToken(token: string): Promise<JWTPayload>;
   /** Nothing listens at a service's port until the function that it gives is called. */
   outage(service: 'devops' | 'entra' | 'api'): Promise<() => Promise<void>>;
@@ -134,7 +136,7 @@ export interface Cloud {
   close(): Promise<void>;
 }
 
-/** Starts the three services (and Entra once for each cloud) on ports of their own on 127.0.0.1. */
+/** Starts the services (Entra once for each cloud) on ports of their own on 127.0.0.1. */
 export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   // Making an RSA key takes the longest of all; the first token waits for what is then left of it.
   signingKey('entra').catch(() => undefined);
@@ -224,12 +226,18 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     idTokenLifetimeSeconds: options.idTokenLifetimeSeconds ?? 600,
     now,
   };
+  const verify: Verify = (token) => cloud.verifyAccessToken(token);
+  const repositories = join(folder, 'repositories');
   const listeners = {
-    devops: await start('devops', azureDevOps(devOps)),
+    devops: await start(
+      'devops',
+      forUsers({ organization, verify, folder: repositories, otherwise: azureDevOps(devOps) }),
+    ),
     public: await start('entra', entra(directory, 'public')),
     usGov: await start('entra', entra(directory, 'usGov')),
     china: await start('entra', entra(directory, 'china')),
-    api: await start('api', protectedApi(api, verifyAccessToken)),
+    api: await start('api', protectedApi(api, verify)),
+    resourceManager: await start('api', resourceManager(verify)),
   };
   const origin = (listener: Listener) => `https://localhost:${listener.port}/`;
   const authorities = {
@@ -371,6 +379,8 @@ const serverNames = [
   'login.microsoftonline.us',
   'login.partner.microsoftonline.cn',
   'login.chinacloudapi.cn',
+  'app.vssps.visualstudio.com',
+  'management.azure.com',
   '*.vault.azure.net',
   '*.vault.usgovcloudapi.net',
   '*.vault.azure.cn',
@@ -392,13 +402,17 @@ async function makeCertificates() {
   };
 }
 
-function realHosts(listeners: Record<CloudName | 'devops' | 'api', Listener>, org: string): Record<string, string> {
+function realHosts(
+  listeners: Record<CloudName | 'devops' | 'api' | 'resourceManager', Listener>,
+  org: string,
+): Record<string, string> {
   const names: Record<keyof typeof listeners, string[]> = {
-    devops: ['dev.azure.com', `${org}.visualstudio.com`],
+    devops: ['dev.azure.com', `${org}.visualstudio.com`, 'app.vssps.visualstudio.com'],
     public: ['login.microsoftonline.com', 'login.windows.net', 'login.microsoft.com', 'sts.windows.net'],
     usGov: ['login.microsoftonline.us'],
     china: ['login.partner.microsoftonline.cn', 'login.chinacloudapi.cn'],
     api: ['contoso.vault.azure.net'],
+    resourceManager: ['management.azure.com'],
   };
   const pairs = Object.entries(listeners).flatMap(([service, listener]) =>
     names[service as keyof typeof names].map((name) => [`${name}:443`, `127.0.0.1:${listener.port}`]),

@@ -113,6 +113,8 @@ export const chinaTenant: Tenant = {
   cloud: 'china',
 };
 
+export const subscription = { id: '7c0d2e9f-4b1a-4d63-8e5c-f6a7b8c9d0e1', name: 'Contoso Production' };
+
 const app = (clientId: string, tenant: Tenant, objectId: string, otherTenants?: string[]): Application => ({
   clientId,
   tenantId: tenant.id,
@@ -132,7 +134,7 @@ const devOpsIdentity = app(
 const usGov = app('5f1c9b3e-7d60-4e2a-94b8-c3a5d7e9f102', usGovTenant, '1f2e3d4c-5b6a-4798-8a7b-6c5d4e3f2a1b');
 const china = app('d83a5e27-6b4f-4c19-8e0d-a2f7b9c1e364', chinaTenant, '2a3b4c5d-6e7f-4a81-9b2c-3d4e5f6a7b8c');
 
-const azureDevOpsAppId = '499b84ac-1321-427f-aa17-267ca6975798';
+export const azureDevOpsAppId = '499b84ac-1321-427f-aa17-267ca6975798';
 
 /** The subject that Entra gives a connection of its own issuer: it names IDs alone, and so survives renaming. */
 export function entraSubject(tenantId: string, connectionId: string): string {
@@ -227,8 +229,8 @@ function azureRM({ id, name, cloud = 'public', authorities, scheme, parameters, 
     data: {
       ...environment,
       activeDirectoryAuthority: authorities[cloud],
-      subscriptionid: '7c0d2e9f-4b1a-4d63-8e5c-f6a7b8c9d0e1',
-      subscriptionname: 'Contoso Production',
+      subscriptionid: subscription.id,
+      subscriptionname: subscription.name,
       ScopeLevel: 'Subscription',
       creationMode: 'Manual',
       identityType: 'AppRegistrationManual',
@@ -243,7 +245,7 @@ const federated = (application: Application, federation: Federation, type: 'Entr
   workloadIdentityFederationIssuer: federation.issuer,
   workloadIdentityFederationSubject: federation.subject,
   ...(type === '' ? {} : { workloadIdentityFederationIssuerType: type }),
-  scope: '/subscriptions/7c0d2e9f-4b1a-4d63-8e5c-f6a7b8c9d0e1',
+  scope: `/subscriptions/${subscription.id}`,
 });
 
 const ids = {
@@ -255,6 +257,7 @@ const ids = {
   china: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c06',
   azureDevOps: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c07',
   minimal: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c08',
+  marketplace: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c09',
   secret: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c11',
   certificate: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c12',
   managedIdentity: 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c13',
@@ -271,12 +274,20 @@ const federations = {
   china: devOpsFederation('china', 'china'),
   azureDevOps: entraFederation(ids.azureDevOps),
   minimal: entraFederation(ids.minimal),
+  marketplace: entraFederation(ids.marketplace),
   disabled: entraFederation(ids.disabled),
 };
 
 /** The service connections of the project; `authorities` are the local listeners of Entra. */
 export function serviceConnections(authorities: Record<CloudName, string>) {
   const spn = { serviceprincipalid: production.clientId, tenantid: publicTenant.id };
+  const devOpsConnection = {
+    type: 'workloadidentityuser',
+    url: 'https://dev.azure.com/',
+    scheme: 'WorkloadIdentityFederation',
+    parameters: { ServicePrincipalId: devOpsIdentity.clientId, TenantId: publicTenant.id },
+    data: {},
+  };
   return {
     /** Public cloud, Entra's own issuer: what Azure DevOps creates today. */
     azureRM: azureRM({
@@ -332,15 +343,9 @@ export function serviceConnections(authorities: Record<CloudName, string>) {
       data: { activeDirectoryAuthority: authorities.public },
     } satisfies ServiceConnection,
     /** An "Azure DevOps" connection: nothing but tenant and client. */
-    azureDevOps: {
-      id: ids.azureDevOps,
-      name: 'devops',
-      type: 'workloadidentityuser',
-      url: 'https://dev.azure.com/',
-      scheme: 'WorkloadIdentityFederation',
-      parameters: { ServicePrincipalId: devOpsIdentity.clientId, TenantId: publicTenant.id },
-      data: {},
-    } satisfies ServiceConnection,
+    azureDevOps: { ...devOpsConnection, id: ids.azureDevOps, name: 'devops' } satisfies ServiceConnection,
+    /** Another one, by which the extension itself is published. */
+    marketplace: { ...devOpsConnection, id: ids.marketplace, name: 'marketplace' } satisfies ServiceConnection,
     secret: azureRM({
       id: ids.secret,
       name: 'with-secret',
@@ -372,7 +377,7 @@ export function serviceConnections(authorities: Record<CloudName, string>) {
       authorities,
       scheme: 'PublishProfile',
       parameters: { tenantid: publicTenant.id, publishProfile: '<publishData><publishProfile /></publishData>' },
-      data: { resourceId: '/subscriptions/7c0d2e9f-4b1a-4d63-8e5c-f6a7b8c9d0e1/sites/storefront' },
+      data: { resourceId: `/subscriptions/${subscription.id}/sites/storefront` },
     }),
     /** Federated, and switched off by an administrator. */
     disabled: azureRM({
@@ -417,6 +422,7 @@ export function federatedCredentials(kubernetes: { issuer: string; subject: stri
     trust(production, pipelineFederation),
     trust(production, { ...kubernetes, audience: tokenExchangeAudience.public }),
     trust(devOpsIdentity, federations.azureDevOps),
+    trust(devOpsIdentity, federations.marketplace),
     trust(devOpsIdentity, { ...kubernetes, audience: tokenExchangeAudience.public }),
     trust(multitenant, federations.multitenant),
     trust(usGov, federations.usGov),

@@ -24,6 +24,7 @@ export interface ServiceRequest {
   url: URL;
   host: string;
   headers: IncomingHttpHeaders;
+  body: Buffer;
   bodyText: string;
   /** The fields of a form body. */
   form?: Record<string, string>;
@@ -382,7 +383,8 @@ function resetUnderneath(socket: Socket | null): void {
 async function readRequest(message: IncomingMessage): Promise<ServiceRequest> {
   const chunks: Buffer[] = [];
   for await (const chunk of message) chunks.push(chunk as Buffer);
-  const bodyText = Buffer.concat(chunks).toString('utf8');
+  const body = Buffer.concat(chunks);
+  const bodyText = body.toString('utf8');
   const host = message.headers.host ?? '';
   const path = message.url ?? '/';
   const isForm = /^application\/x-www-form-urlencoded\b/i.test(message.headers['content-type'] ?? '');
@@ -393,6 +395,7 @@ async function readRequest(message: IncomingMessage): Promise<ServiceRequest> {
     url: new URL(path.startsWith('/') ? `https://${host}${path}` : path),
     host,
     headers: message.headers,
+    body,
     bodyText,
     ...(isForm ? { form: Object.fromEntries(new URLSearchParams(bodyText)) } : {}),
     ...(typeof serverName === 'string' && serverName !== '' ? { serverName } : {}),

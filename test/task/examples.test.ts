@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { root } from '../../scripts/layout.ts';
 import { credentialSources } from '../../tasks/EntraTokenV1/request.ts';
 import { startCloud } from '../cloud/cloud.ts';
-import { runPipelineFile } from '../rehearsal.ts';
+import { runPipelineFile, whyMissing } from '../rehearsal.ts';
 import { assertNothingLeaked } from './steps.ts';
 
 const cloud = await startCloud();
@@ -13,67 +13,137 @@ after(() => cloud.close());
 
 const greeting = /Hello from the protected API/;
 
-/** Each example with the sources that its steps really used, and what a person sees in its log. */
-const examples = [
-  { file: 'quickstart.yml', sources: ['azureRM'], services: ['devops', 'entra', 'api'], shows: greeting },
-  { file: 'azure-rm.yml', sources: ['azureRM'], services: ['devops', 'entra', 'api', 'api'], shows: greeting },
+interface Example {
+  file: string;
+  /** The sources that its steps really use. */
+  sources: string[];
+  /** The services that are asked, in this order; absent where that is for its tool to decide. */
+  services?: string[];
+  /** What a person sees in its log. */
+  shows: RegExp[];
+  /** What is not there. */
+  lacks?: RegExp;
+  /** What has to be installed. */
+  tool?: string;
+  /** It keeps its token out of the list of processes. */
+  hides?: boolean;
+}
+
+const examples: Example[] = [
+  { file: 'quickstart.yml', sources: ['azureRM'], services: ['devops', 'entra', 'api'], shows: [greeting] },
+  { file: 'azure-rm.yml', sources: ['azureRM'], services: ['devops', 'entra', 'api', 'api'], shows: [greeting] },
   {
     file: 'azure-devops.yml',
     sources: ['azureDevOps'],
     services: ['devops', 'entra'],
-    shows: /may act in Azure DevOps until \d{4}-/,
+    shows: [/may act in Azure DevOps until \d{4}-/],
   },
-  { file: 'pipeline-identity.yml', sources: ['pipeline'], services: ['devops', 'entra', 'api'], shows: greeting },
-  { file: 'kubernetes.yml', sources: ['kubernetes'], services: ['entra', 'api'], shows: greeting },
+  {
+    file: 'pipeline-identity.yml',
+    sources: ['pipeline'],
+    services: ['devops', 'entra', 'api'],
+    shows: [greeting, /^Client +[0-9a-f-]{36}$/, /^ +issuer +https:\/\/vstoken\.dev\.azure\.com\/[0-9a-f-]{36}$/],
+  },
+  { file: 'kubernetes.yml', sources: ['kubernetes'], services: ['entra', 'api'], shows: [greeting] },
   {
     file: 'kubernetes-identity-binding.yml',
     sources: ['kubernetes'],
     services: ['tokenProxy', 'api'],
-    shows: greeting,
+    shows: [greeting],
   },
   {
     file: 'named-scopes.yml',
     sources: ['azureRM'],
     services: ['devops', 'entra', 'entra', 'entra', 'entra', 'api'],
-    shows: greeting,
+    shows: [greeting],
   },
   {
     file: 'sovereign-cloud.yml',
     sources: ['azureRM', 'azureRM'],
     services: ['devops', 'entra', 'entra', 'devops', 'entra'],
-    shows: /^China: client .* until \d{4}-/,
+    shows: [/^China: client .* until \d{4}-/],
   },
-  { file: 'another-tenant.yml', sources: ['azureRM'], services: ['devops', 'entra', 'api'], shows: greeting },
+  { file: 'another-tenant.yml', sources: ['azureRM'], services: ['devops', 'entra', 'api'], shows: [greeting] },
+  {
+    file: 'recipe-curl.yml',
+    sources: ['azureRM'],
+    services: ['devops', 'entra', 'api'],
+    shows: [greeting],
+    hides: true,
+  },
+  { file: 'recipe-azure-sdk.yml', sources: ['azureRM'], shows: [/^200 Hello from the protected API/] },
+  { file: 'recipe-git.yml', sources: ['azureDevOps'], shows: [/ The first commit$/], tool: 'git', hides: true },
+  // It shows when its access token expires.
+  { file: 'recipe-azure-cli.yml', sources: ['azureRM'], shows: [/^\d{4}-\d\d-\d\d \d\d:/], tool: 'az' },
+  {
+    file: 'recipe-terraform.yml',
+    sources: ['azureRM'],
+    services: ['devops', 'entra'],
+    shows: [/^SYSTEM_ACCESSTOKEN is set$/, /^SYSTEM_OIDCREQUESTURI is set$/, /^ARM_USE_OIDC=true$/],
+    // A token that could grow old.
+    lacks: /ARM_OIDC_TOKEN/,
+  },
+  {
+    file: 'recipe-terraform-file.yml',
+    sources: ['pipeline'],
+    services: ['devops', 'entra'],
+    shows: [/^ARM_OIDC_TOKEN_FILE_PATH=.*id-token$/],
+    lacks: /SERVICE_CONNECTION/,
+  },
 ];
 
-for (const { file, sources, services, shows } of examples) {
-  test(`examples/${file} runs as it stands`, async () => {
+for (const { file, sources, services, shows, lacks, tool, hides } of examples) {
+  test(`examples/${file} runs as it stands`, { skip: tool === undefined ? false : whyMissing(tool) }, async () => {
     const before = cloud.requests.length;
+    const shown: string[] = [];
+    const { verifyAccessToken } = cloud;
+    cloud.verifyAccessToken = (token) => {
+      // Whoever sent it waits for the answer.
+      shown.push(...argumentsThatHold(token));
+      return verifyAccessToken(token);
+    };
     const job = await runPipelineFile(cloud, join(root, 'examples', file));
-    assert.equal(job.result, 'Succeeded', job.log.join('\n'));
-    assert.ok(
-      job.log.some((line) => shows.test(line)),
-      job.log.join('\n'),
-    );
+    cloud.verifyAccessToken = verifyAccessToken;
+    const log = job.log.join('\n');
+    assert.equal(job.result, 'Succeeded', log);
+    for (const wanted of shows) assert.match(log, new RegExp(wanted, 'm'));
+    if (lacks !== undefined) assert.doesNotMatch(log, lacks);
+    if (hides) assert.deepEqual(shown, []);
     const used = Object.entries(job.outputs).flatMap(([name, { value }]) =>
       name.endsWith('.credentialSource') ? [value] : [],
     );
     assert.deepEqual(used, sources);
+    const asked = cloud.requests.slice(before).map(({ service }) => service);
+    assert.deepEqual(asked, services ?? asked);
+    const errors = job.steps.flatMap(({ issues }) => issues.filter(({ type }) => type === 'error'));
     assert.deepEqual(
-      cloud.requests.slice(before).map(({ service }) => service),
-      services,
-    );
-    assert.deepEqual(
-      job.steps.flatMap(({ issues }) => issues.filter(({ type }) => type === 'error')),
-      [],
+      { errors, orphans: job.orphans, unknownHosts: job.unknownHosts },
+      { errors: [], orphans: [], unknownHosts: [] },
     );
     assertNothingLeaked(cloud, job);
   });
 }
 
-test('each source has an example, and each example says in its first line what it shows', () => {
+test('each source has an example, and each example is here and says in its first line what it shows', () => {
   assert.deepEqual(new Set(examples.flatMap(({ sources }) => sources)), new Set(credentialSources));
-  for (const { file } of examples) {
+  const files = examples.map(({ file }) => file);
+  assert.deepEqual(files.sort(), readdirSync(join(root, 'examples')).sort());
+  for (const file of files) {
     assert.match(readFileSync(join(root, 'examples', file), 'utf8'), /^# [A-Z][^\n]{20,110}[.]\n/, file);
   }
 });
+
+/** The processes of this machine that have a token among their arguments; none where it has no list of them. */
+function argumentsThatHold(token: string): string[] {
+  if (!existsSync('/proc')) return [];
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((pid) => {
+      try {
+        const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return text.includes(token) ? [text.slice(0, 60)] : [];
+      } catch {
+        return [];
+      }
+    });
+}
