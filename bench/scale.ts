@@ -67,7 +67,7 @@ export interface Behaviour {
   readonly steps: 'one' | 'many';
 }
 
-export const behaviours: readonly Behaviour[] = [
+const behaviours: readonly Behaviour[] = [
   { title: 'As the task does, one step for all scopes', jitter: true, heedsRetryAfter: true, steps: 'one' },
   { title: 'As the task does, a step for each scope', jitter: true, heedsRetryAfter: true, steps: 'many' },
   { title: 'Without jitter', jitter: false, heedsRetryAfter: true, steps: 'one' },
