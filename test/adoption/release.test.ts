@@ -217,7 +217,7 @@ describe('npm run version', () => {
     assert.deepEqual([lock.version, lock.packages[''].version], [version, version]);
     const task = JSON.parse(readFileSync(join(copy, taskFile), 'utf8'));
     assert.deepEqual(task.version, { Major: 1, Minor: 20, Patch: 3 });
-    assert.match(readFileSync(join(copy, 'CHANGELOG.md'), 'utf8'), /^## 1\.20\.3$[\s\S]*^## /m);
+    assert.match(readFileSync(join(copy, 'CHANGELOG.md'), 'utf8'), /^## 1\.20\.3 \(\d{4}-\d\d-\d\d\)$[\s\S]*^## /m);
     setVersion(before, copy);
     for (const file of [...files.slice(0, 3), taskFile]) {
       assert.equal(readFileSync(join(copy, file), 'utf8'), readText(file), `${file} did not come back`);
@@ -230,10 +230,11 @@ describe('npm run version', () => {
 
   it('puts what was unreleased under the heading of the version', () => {
     assert.equal(
-      withHeading('# C\n\n## Unreleased\n\n- a\n\n## 1.0.0\n', '1.1.0'),
-      '# C\n\n## 1.1.0\n\n- a\n\n## 1.0.0\n',
+      withHeading('# C\n\n## Unreleased\n\n- a\n\n## 1.0.0 (2026-11-22)\n', '1.1.0', '2027-01-05'),
+      '# C\n\n## 1.1.0 (2027-01-05)\n\n- a\n\n## 1.0.0 (2026-11-22)\n',
     );
-    assert.equal(withHeading('# C\n\n## 1.0.0\n', '1.0.0'), '# C\n\n## 1.0.0\n');
+    const released = '# C\n\n## 1.0.0 (2026-11-22)\n';
+    assert.equal(withHeading(released, '1.0.0', '2027-01-05'), released);
   });
 });
 
@@ -314,6 +315,20 @@ describe('continuous integration', () => {
     assert.deepEqual(names, ['Test', 'Package', 'Development', 'EndToEnd', 'Release']);
     assert.match(pipeline, /MARKETPLACE_TOKEN: \$\(marketplace\.accessToken\)/);
     assert.doesNotMatch(pipeline, /--token|\bPAT\b|variables:\s*\n\s*- group:/);
+  });
+
+  it('publishes the development extension from one run of a release, not from the push to the branch as well', () => {
+    const { trigger, stages } = parse(pipeline);
+    assert.deepEqual(trigger, { branches: { include: ['main'] }, tags: { include: ['v*'] } });
+    for (const name of ['Development', 'EndToEnd']) {
+      const { condition } = stages.find(({ stage }: { stage: string }) => stage === name);
+      assert.equal(
+        condition,
+        "and(succeeded(), or(startsWith(variables['Build.SourceBranch'], 'refs/tags/v'), " +
+          "in(variables['Build.Reason'], 'Schedule', 'Manual')))",
+        name,
+      );
+    }
   });
 
   it('has an end-to-end stage of jobs that must succeed and jobs that must fail', () => {
