@@ -174,6 +174,7 @@ async function run(): Promise<Results> {
       refresher,
       package: statSync(packagedExtension()).size,
       titles: Object.fromEntries(all.map(({ name, title }) => [name, title])),
+      withoutNode: all.filter(({ runsOnNode }) => !runsOnNode).map(({ name }) => name),
     };
   } finally {
     await cloud.end();

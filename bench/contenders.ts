@@ -18,8 +18,9 @@ export interface Contender {
   readonly command: (node: NodeVersion) => Command;
   /** At these latencies, in milliseconds for each request. */
   readonly latencies: readonly number[];
-  /** On these versions; one that does not run on Node is measured once. */
+  /** On these versions; one that does not run on Node is measured once, beside the last of them. */
   readonly nodes: readonly NodeVersion[];
+  readonly runsOnNode: boolean;
   /** In each round, or in every n-th where it takes long. */
   readonly every: number;
   /** On the disk, in bytes; undefined where there is nothing to install. */
@@ -74,7 +75,7 @@ export async function contenders(ready: Ready): Promise<Contender[]> {
   const bundled = join(ready.home, 'azure-pipelines-credential.cjs');
   await bundlePeer('azure-pipelines-credential', bundled);
 
-  const usual = { latencies, nodes, every: 1, size: undefined };
+  const usual = { latencies, nodes, runsOnNode: true, every: 1, size: undefined };
   const task = (name: string, title: string, { environment }: Pick<Program, 'environment'>): Contender => ({
     ...usual,
     name,
@@ -145,8 +146,8 @@ function azureCli(ready: Ready, environment: Program['environment'], folder: str
     },
   };
   const title = 'az login, az account get-access-token';
-  const contender = { name: 'az', title, command: () => command, latencies, nodes: ['24'], every: 5 } as const;
-  return isOnPath('az') ? [{ ...contender, size: undefined }] : [];
+  const measured = { latencies, nodes: ['24'], runsOnNode: false, every: 5 } as const;
+  return isOnPath('az') ? [{ ...measured, name: 'az', title, command: () => command, size: undefined }] : [];
 }
 
 function isOnPath(name: string): boolean {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { bundleOptions } from '../scripts/build.ts';
 import { readJson, root } from '../scripts/layout.ts';
 
 const folder = join(root, 'bench');
@@ -32,21 +33,9 @@ export function peer(name: string): string {
   return join(folder, 'peers', `${name}.cjs`);
 }
 
-/** Bundles a script of the peers as the task itself is bundled. */
+/** Bundles a script of the peers with the options of the task's own bundles; nothing of a library is left out of it. */
 export async function bundlePeer(name: string, outfile: string): Promise<void> {
-  await build({
-    entryPoints: [peer(name)],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    minify: true,
-    legalComments: 'none',
-    charset: 'utf8',
-    mainFields: ['module', 'main'],
-    logLevel: 'error',
-  });
+  await build({ ...bundleOptions, entryPoints: [peer(name)], outfile });
 }
 
 /** What a package and all that it depends on take on the disk, in bytes: what a task that uses it would carry. */

@@ -11,7 +11,7 @@ const COLOURS: Readonly<Record<string, string>> = { '20': '#6b9bd1', '24': '#1f5
  * The wall times as a picture (SVG): for each latency one bar for each contender, with its quartiles. A bar that would
  * press all others into a corner is cut off, and its figure says so.
  */
-export function plot({ figures, titles, date, machine }: Results): string {
+export function plot({ figures, titles, withoutNode, date, machine }: Results): string {
   const latencies = [...new Set(figures.map((it) => it.latencyMs))].toSorted((a, b) => a - b);
   const usual = spread(figures.map((it) => it.wallMs.median)).median;
   const longest = Math.min(4 * usual, Math.max(...figures.map((it) => it.wallMs.upper)));
@@ -33,7 +33,9 @@ export function plot({ figures, titles, date, machine }: Results): string {
         `<path d="M${x(lower).toFixed(1)} ${middle}H${x(upper).toFixed(1)}" stroke="#222" stroke-width="1.5"/>`,
       );
       y += BAR - 3;
-      say(`${titles[figure.contender] ?? figure.contender}, Node ${figure.node}`, LEFT - 8, 'text-anchor="end"');
+      const title = titles[figure.contender] ?? figure.contender;
+      const label = withoutNode.includes(figure.contender) ? title : `${title}, Node ${figure.node}`;
+      say(label, LEFT - 8, 'text-anchor="end"');
       say(`${median > longest ? '… ' : ''}${median.toFixed(0)} ms`, Math.max(end, x(upper)) + 6);
       y += GAP + 3;
     }

@@ -67,7 +67,7 @@ export interface Behaviour {
   readonly steps: 'one' | 'many';
 }
 
-export const behaviours: readonly Behaviour[] = [
+const behaviours: readonly Behaviour[] = [
   { title: 'As the task does, one step for all scopes', jitter: true, heedsRetryAfter: true, steps: 'one' },
   { title: 'As the task does, a step for each scope', jitter: true, heedsRetryAfter: true, steps: 'many' },
   { title: 'Without jitter', jitter: false, heedsRetryAfter: true, steps: 'one' },
@@ -82,8 +82,8 @@ export interface Outcome {
   readonly requests: { readonly devOps: number; readonly entra: number };
   /** Answers 429. */
   readonly refused: number;
-  /** Requests that the client gave up while the service was still delaying them. */
-  readonly givenUp: number;
+  /** Requests that the client stopped waiting for while the service was still delaying its answer. */
+  readonly tooLate: number;
   /** The most requests in any one second after the first ten seconds: what comes back at once. */
   readonly herd: number;
   /** When jobs had all of their tokens: the middle one and the last one. Milliseconds. */
@@ -147,7 +147,7 @@ export function simulate(behaviour: Behaviour, circumstances: Circumstances = as
   const perSecond = new Map<number, number>();
   const done: number[] = [];
   let refused = 0;
-  let givenUp = 0;
+  let tooLate = 0;
 
   /** One request with its retries, as wire.ts sends it. */
   const send = (service: keyof typeof services, then: (ok: boolean) => void): void => {
@@ -165,7 +165,7 @@ export function simulate(behaviour: Behaviour, circumstances: Circumstances = as
           return;
         }
         refused += answer.ok ? 0 : 1;
-        givenUp += inTime ? 0 : 1;
+        tooLate += inTime ? 0 : 1;
         const wait = waitBeforeNext({
           tries,
           askedMs: behaviour.heedsRetryAfter && inTime ? answer.retryAfterMs : undefined,
@@ -222,7 +222,7 @@ export function simulate(behaviour: Behaviour, circumstances: Circumstances = as
     succeeded: done.length,
     requests: sent,
     refused,
-    givenUp,
+    tooLate,
     herd: Math.max(0, ...later),
     median: done.length === 0 ? Number.NaN : spread(done).median,
     last: done.length === 0 ? Number.NaN : Math.max(...done),
@@ -304,6 +304,10 @@ const variations: readonly { readonly title: string; readonly circumstances: Cir
     circumstances: withCost(0.25),
   },
   { title: 'An ID token costs 0.5 TSTU: with one step each, Azure DevOps refuses some', circumstances: withCost(0.5) },
+  {
+    title: 'As the first, but Entra refuses more than 100 requests a second, with `Retry-After: 1`',
+    circumstances: { ...withCost(0.1), entra: { windowMs: 1000, limit: 100, retryAfterMs: 1000 } },
+  },
 ];
 
 function withCost(cost: number): Circumstances {
@@ -313,17 +317,17 @@ function withCost(cost: number): Circumstances {
 /** The outcomes as tables of Markdown. */
 export function scaleTables(): string {
   const { jobs, scopes, startMs, entra } = assumed;
-  const head = ['', 'Got all tokens', 'To Azure DevOps', 'To Entra', '429', 'Given up', 'Herd', 'Median', 'Last'];
+  const head = ['', 'Got all tokens', 'To Azure DevOps', 'To Entra', '429', 'Too late', 'Herd', 'Median', 'Last'];
   const sections = variations.map(({ title, circumstances }) => {
     const rows = behaviours.map((behaviour) => {
-      const { succeeded, requests, refused, givenUp, herd, median, last } = simulate(behaviour, circumstances);
+      const { succeeded, requests, refused, tooLate, herd, median, last } = simulate(behaviour, circumstances);
       return [
         behaviour.title,
         `${succeeded} of ${jobs}`,
         String(requests.devOps),
         String(requests.entra),
         String(refused),
-        String(givenUp),
+        String(tooLate),
         `${herd}/s`,
         seconds(median),
         seconds(last),
@@ -333,7 +337,7 @@ export function scaleTables(): string {
   });
   const intro =
     `${jobs} jobs with ${scopes} scopes each begin within ${startMs / 1000} s; ` +
-    `Entra is assumed to refuse more than ${entra.limit} requests a minute.\n`;
+    `Entra is assumed to refuse more than ${entra.limit} requests a minute, with \`Retry-After: ${entra.retryAfterMs / 1000}\`.\n`;
   return [intro, ...sections].join('\n');
 }
 

@@ -21,7 +21,7 @@ export interface Browser {
 }
 
 /** Chromium's file: CHROME_PATH, or the first of its usual names on the PATH. Throws where there is none. */
-export function findChromium(environment: NodeJS.ProcessEnv = process.env): string {
+function findChromium(environment: NodeJS.ProcessEnv = process.env): string {
   const given = environment['CHROME_PATH'];
   if (given !== undefined && given !== '') {
     if (existsSync(given)) {

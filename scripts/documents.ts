@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { china, presetNames, publicCloud, usGovernment } from '../tasks/EntraTokenV1/clouds.ts';
 import { credentialSources } from '../tasks/EntraTokenV1/request.ts';
+import { leftOut } from './build.ts';
 import { visibleInputs } from './form.ts';
 import { root } from './layout.ts';
 import { type Manifest, type ManifestInput, readManifest } from './manifest.ts';
@@ -13,6 +14,7 @@ const clouds = [publicCloud, usGovernment, china];
 const tables: Readonly<Record<string, Readonly<Record<string, (manifest: Manifest) => string>>>> = {
   'overview.md': { inputs, outputs },
   'docs/choosing-a-source.md': { presets },
+  'docs/decisions/left-out.md': { 'left-out': leftOutModules },
 };
 
 /** A file of the documentation with its tables made anew. Throws where a marker is missing. */
@@ -82,6 +84,11 @@ function presets(): string {
     ...clouds.map(({ resources }) => (resources[name] === undefined ? '–' : `\`${resources[name]}\``)),
   ]);
   return table(['Preset', ...clouds.map(({ title }) => title.replace(/^the /, ''))], rows);
+}
+
+function leftOutModules(): string {
+  const rows = Object.entries(leftOut).map(([name, { of, why }]) => [`\`${name}\``, of, why]);
+  return table(['Module', 'Belongs to', 'What it does, and why that is not needed'], rows);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

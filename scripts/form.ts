@@ -81,16 +81,23 @@ function reader(manifest: Manifest, entered: Entered): (name: string) => string 
   return (name) => entered[name] ?? manifest.inputs.find((input) => input.name === name)?.defaultValue ?? '';
 }
 
-/** A page that shows the task's form about as the classic editor does, every group opened. */
-export function formPage(manifest: Manifest, entered: Entered): string {
+/**
+ * A page that shows the task's form about as the classic editor does: every group opened and the help under its field,
+ * or as the editor first shows it, with the groups that task.json leaves closed and the help in its bubbles.
+ */
+export function formPage(
+  manifest: Manifest,
+  entered: Entered,
+  shows: 'everything' | 'at first' = 'everything',
+): string {
   const shown = visibleInputs(manifest, entered);
-  const groups = manifest.groups.flatMap(({ name, title }) => {
+  const withHelp = shows === 'everything';
+  const groups = manifest.groups.flatMap(({ name, title, isExpanded }) => {
     const inputs = shown.filter(({ group }) => group === name);
-    return inputs.length === 0
-      ? []
-      : [
-          `<section><h2><i>⌃</i>${asHtml(title)}</h2>${inputs.map((input) => field(input, entered)).join('')}</section>`,
-        ];
+    const isOpen = withHelp || isExpanded;
+    const fields = isOpen ? inputs.map((input) => field(input, entered, withHelp)) : [];
+    const head = `<h2><i>${isOpen ? '⌃' : '⌄'}</i>${asHtml(title)}</h2>`;
+    return inputs.length === 0 ? [] : [`<section>${head}${fields.join('')}</section>`];
   });
   const read = reader(manifest, entered);
   const instance = manifest.instanceName.replace(/\$\((\w+)\)/g, (_, name: string) => read(name));
@@ -104,10 +111,10 @@ ${groups.join('\n')}
 <div class="outputs"><label>Variables list</label>${outputs}</div></section>`;
 }
 
-function field(input: ManifestInput, entered: Entered): string {
+function field(input: ManifestInput, entered: Entered, withHelp: boolean): string {
   const value = entered[input.name] ?? input.defaultValue;
   const label = `<label>${asHtml(input.label)}${input.required ? ' <em>*</em>' : ''} <s>i</s></label>`;
-  const help = `<p>${markdown(input.help)}</p>`;
+  const help = withHelp ? `<p>${markdown(input.help)}</p>` : '';
   if (input.type === 'boolean') {
     const mark = value === 'true' ? '<b class="tick on">✓</b>' : '<b class="tick"></b>';
     return `<div class="field flag">${mark}${label}${help}</div>`;

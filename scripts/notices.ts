@@ -58,9 +58,13 @@ export function notices(packages: readonly BundledPackage[]): string {
   return `${head}\n${parts.join('\n')}`.replaceAll('\r\n', '\n');
 }
 
-/** A CycloneDX software bill of materials of what is in the bundles; without times and random numbers, so that it repeats. */
-export function softwareBill(packages: readonly BundledPackage[]): string {
-  const { name, version } = readJson('package.json');
+/**
+ * A CycloneDX software bill of materials of what is in the bundles; without times and random numbers, so that it repeats.
+ * @param ownVersion the version of the package, where that is not the repository's
+ */
+export function softwareBill(packages: readonly BundledPackage[], ownVersion?: string): string {
+  const { name, version: repositoryVersion } = readJson('package.json');
+  const version = ownVersion ?? repositoryVersion;
   const bill = {
     $schema: 'http://cyclonedx.org/schema/bom-1.6.schema.json',
     bomFormat: 'CycloneDX',

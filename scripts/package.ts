@@ -36,6 +36,8 @@ const STAMP = join(distFolder, '.sources');
 interface Overrides {
   /** Fields of vss-extension.json. */
   readonly extension: Readonly<Record<string, unknown>>;
+  /** Another version than the repository's; it stands in the fields of both manifests as well. */
+  readonly version: string | undefined;
   /** Fields of task.json. */
   readonly task: Readonly<Record<string, unknown>>;
 }
@@ -52,6 +54,7 @@ function readOverrides(file: string | undefined, version: string | undefined): O
   const given = file === undefined ? {} : readJson(relative(root, resolve(file)));
   const numbers = { Major: Number(Major), Minor: Number(Minor), Patch: Number(Patch) };
   return {
+    version,
     extension: { ...fields(given['extension']), ...(version === undefined ? {} : { version }) },
     task: { ...fields(given['task']), ...(version === undefined ? {} : { version: numbers }) },
   };
@@ -63,7 +66,7 @@ function fields(value: unknown): Record<string, unknown> {
 
 /** Puts the exact tree of the package into one folder: tfx checks the task.json that it finds there. */
 async function stage(overrides: Overrides | undefined): Promise<void> {
-  const packages = bundledPackages(await bundle());
+  const packages = bundledPackages(await bundle(overrides?.version));
   rmSync(stageFolder, { recursive: true, force: true });
   const task = join(stageFolder, 'EntraTokenV1');
   mkdirSync(task, { recursive: true });
@@ -84,7 +87,7 @@ async function stage(overrides: Overrides | undefined): Promise<void> {
   }
   writeFileSync(join(stageFolder, 'THIRD-PARTY-NOTICES.txt'), notices(packages));
   mkdirSync(distFolder, { recursive: true });
-  writeFileSync(join(distFolder, 'sbom.cdx.json'), softwareBill(packages));
+  writeFileSync(join(distFolder, 'sbom.cdx.json'), softwareBill(packages, overrides?.version));
 }
 
 /** Has tfx-cli make the package from the staged tree. Gives its path in a folder beside the stage. */

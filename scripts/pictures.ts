@@ -27,11 +27,13 @@ export function pictures(): Picture[] {
     { file: 'images/icon.png', source: icon, sheet: { html: square(icon, 128), width: 128, height: 128 } },
     { file: 'tasks/EntraTokenV1/icon.png', source: icon, sheet: { html: square(icon, 32), width: 32, height: 32 } },
     ...['flow', 'choose', 'house'].map((name) => diagram(name)),
-    ...Object.entries(formExamples).map(([source, entered]) => {
-      const html = formPage(manifest, entered);
-      return { file: `docs/images/form-${source}.png`, source: html, sheet: { html, width: 640, scale: 1.5 } };
-    }),
+    form('form', formPage(manifest, formExamples['azureRM'] ?? {}, 'at first')),
+    ...Object.entries(formExamples).map(([source, entered]) => form(`form-${source}`, formPage(manifest, entered))),
   ];
+}
+
+function form(name: string, html: string): Picture {
+  return { file: `docs/images/${name}.png`, source: html, sheet: { html, width: 640, scale: 1.5 } };
 }
 
 function diagram(name: string): Picture {
@@ -53,12 +55,28 @@ function read(path: string): string {
   return readFileSync(join(root, path), 'utf8').replaceAll('\r\n', '\n');
 }
 
+/** The picture of `npm start`. */
+export const startPicture = 'docs/images/start.png';
+
+/** What `npm start` prints, without what differs from run to run, from machine to machine, and with the version. */
+export function withoutChance(printed: string): string {
+  return printed
+    .replaceAll('\r\n', '\n')
+    .replaceAll('\\', '/')
+    .replace(/\d\d:\d\d:\d\d\.\d{3}/g, '<time>')
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \([^)]*\)/g, '<time>')
+    .replace(/(?<=localhost:)\d+/g, '<port>')
+    .replace(/(?<=Version +: )\d+\.\d+\.\d+/g, '<version>')
+    .replace(/(?<=\[command\]).*/g, '<command>')
+    .replace(/ *\d+\.\d s/g, ' <seconds>');
+}
+
 /** What `npm start` prints, with the colours of a terminal. */
-function quickStart(): string {
+export function quickStart(): string {
   const run = spawnSync(process.execPath, ['--import', 'tsx', join(root, 'scripts', 'start.ts')], {
     cwd: root,
     encoding: 'utf8',
-    env: { ...process.env, FORCE_COLOR: '1' },
+    env: { ...process.env, NO_COLOR: '', FORCE_COLOR: '1' },
   });
   if (run.status !== 0) {
     throw new Error(`npm start failed:\n${run.stdout}${run.stderr}`);
@@ -73,9 +91,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       writeFileSync(join(root, file), withDigest(await browser.draw(sheet), source));
       process.stdout.write(`${file}\n`);
     }
-    const file = 'docs/images/start.png';
-    writeFileSync(join(root, file), await browser.draw({ html: terminalPage(quickStart()), width: 1060 }));
-    process.stdout.write(`${file}\n`);
+    const printed = quickStart();
+    const picture = await browser.draw({ html: terminalPage(printed), width: 1060 });
+    writeFileSync(join(root, startPicture), withDigest(picture, withoutChance(printed)));
+    process.stdout.write(`${startPicture}\n`);
   } finally {
     await browser.close();
   }

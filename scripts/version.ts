@@ -18,15 +18,15 @@ function taskVersion(version: string): string {
   return `{ "Major": ${major}, "Minor": ${minor}, "Patch": ${patch} }`;
 }
 
-/** The changelog with a heading for the version; what was written under `## Unreleased` comes to stand under it. */
-export function withHeading(changelog: string, version: string): string {
-  if (new RegExp(`^## ${version.replaceAll('.', '\\.')}$`, 'm').test(changelog)) {
+/** The changelog with a heading for the version and its date; what was written under `## Unreleased` comes to stand under it. */
+export function withHeading(changelog: string, version: string, date: string): string {
+  if (new RegExp(`^## ${version.replaceAll('.', '\\.')}(?: |$)`, 'm').test(changelog)) {
     return changelog;
   }
   if (/^## Unreleased$/m.test(changelog)) {
-    return changelog.replace(/^## Unreleased$/m, `## ${version}`);
+    return changelog.replace(/^## Unreleased$/m, `## ${version} (${date})`);
   }
-  return changelog.replace(/^(?=## )/m, `## ${version}\n\nNo changes for users.\n\n`);
+  return changelog.replace(/^(?=## )/m, `## ${version} (${date})\n\nNo changes for users.\n\n`);
 }
 
 /**
@@ -52,7 +52,7 @@ export function setVersion(version: string, folder = root): string[] {
     }
     changed.set(file, text.replace(pattern, write(version)));
   }
-  changed.set('CHANGELOG.md', withHeading(read('CHANGELOG.md'), version));
+  changed.set('CHANGELOG.md', withHeading(read('CHANGELOG.md'), version, new Date().toISOString().slice(0, 10)));
   for (const [file, text] of changed) {
     writeFileSync(join(folder, file), text);
   }

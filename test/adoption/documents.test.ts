@@ -96,6 +96,17 @@ describe('every link', () => {
     }
   });
 
+  it('of a badge is checked: a workflow that is not there is found', () => {
+    const workflows = `${REPOSITORY}/actions/workflows`;
+    const right = [`${workflows}/ci.yml`, `${workflows}/ci.yml/badge.svg?branch=main`];
+    const wrong = [`${workflows}/cd.yml`, `${workflows}/cd.yml/badge.svg?branch=main`, `${workflows}/ci.yml/badge.png`];
+    assert.deepEqual(
+      right.flatMap((link) => faultOf(link, 'README.md')),
+      [],
+    );
+    assert.ok(wrong.every((link) => faultOf(link, 'README.md').length === 1));
+  });
+
   it('of the Marketplace page is absolute, because the page is not shown beside the repository', () => {
     const relativeLinks = linksOf(documents.get('overview.md') ?? '').filter((link) => !link.startsWith('https://'));
     assert.deepEqual(relativeLinks, []);
@@ -103,7 +114,7 @@ describe('every link', () => {
 
   it('of the Marketplace page to a picture leads to a PNG', () => {
     const pictures = [...(documents.get('overview.md') ?? '').matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)];
-    assert.ok(pictures.length > 0);
+    assert.ok(pictures.length >= 3, 'the flow, the log and the form');
     for (const [, link = ''] of pictures) {
       assert.match(link, /\.png$/, 'the Marketplace does not show SVG');
     }
@@ -177,8 +188,12 @@ function linksOf(text: string): string[] {
   const prose = text.replace(/^([ \t]*)```[\s\S]*?^\1```[ \t]*$/gm, '').replace(/`[^`\n]*`/g, '');
   const inline = [...prose.matchAll(/\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g)].map(([, link = '']) => link);
   const reference = [...prose.matchAll(/^\[[^\]]+\]:\s*(\S+)/gm)].map(([, link = '']) => link);
-  return [...inline, ...reference];
+  const bare = [...prose.matchAll(/<(https?:[^\s>]+)>/g)].map(([, link = '']) => link);
+  return [...inline, ...reference, ...bare];
 }
+
+/** What GitHub shows of a repository beside its files. */
+const pagesOfGitHub = new Set(['', '#readme', '/issues', '/security/advisories/new'].map((page) => REPOSITORY + page));
 
 /** What is wrong with a link inside the repository; links to elsewhere are not followed. */
 function faultOf(link: string, file: string): string[] {
@@ -187,7 +202,11 @@ function faultOf(link: string, file: string): string[] {
     target = `/${target.slice(RAW.length)}`;
   } else if (target.startsWith(`${REPOSITORY}/blob/main/`)) {
     target = `/${target.slice(`${REPOSITORY}/blob/main/`.length)}`;
-  } else if (target === REPOSITORY || target === `${REPOSITORY}#readme` || target === `${REPOSITORY}/issues`) {
+  } else if (target.startsWith(`${REPOSITORY}/actions/workflows/`)) {
+    // The page of a workflow and its badge are there where the workflow is; the badge shows its runs of a branch.
+    const [, name = '(none)'] = /\/workflows\/([\w-]+\.yml)(?:\/badge\.svg\?branch=main)?$/.exec(target) ?? [];
+    target = `/.github/workflows/${name}`;
+  } else if (pagesOfGitHub.has(target)) {
     return [];
   } else if (target.startsWith(REPOSITORY)) {
     return [`${link}: no page of the repository`];

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { root } from '../../scripts/layout.ts';
+import { quickStart, startPicture, withoutChance } from '../../scripts/pictures.ts';
+import { digestOf, readPng } from '../../scripts/png.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'entra-token-first-run-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -82,6 +84,12 @@ describe('npm start', { concurrency: 2 }, () => {
         `${name} has a first comment that says what it is`,
       );
     }
+  });
+
+  it(`prints what ${startPicture} shows; npm run pictures draws it anew`, () => {
+    const { digest } = readPng(readFileSync(join(root, startPicture)));
+    const printed = withoutChance(quickStart());
+    assert.equal(digest, digestOf(printed), printed);
   });
 
   it('says which pipeline is not there', async () => {

@@ -76,7 +76,7 @@ describe('the form', () => {
     kubernetes: ['clientId', 'tokenFilePath'],
   };
   for (const source of credentialSources) {
-    it(`shows for ${source} what applies to it, and nothing else`, () => {
+    it(`shows these inputs for ${source}, and no other`, () => {
       const names = visibleInputs(manifest, { credentialSource: source }).map(({ name }) => name);
       assert.deepEqual(names.sort(), [...common, ...advanced, ...shown[source]].sort());
     });
@@ -234,6 +234,9 @@ describe('vss-extension.json', () => {
     for (const key of ['name', 'description', 'publisher', 'categories', 'tags', 'icons', 'content', 'links']) {
       assert.ok(extension[key], key);
     }
+    const workflow = 'https://github.com/entra-token/entra-token/actions/workflows/ci.yml';
+    const imgUri = `${workflow}/badge.svg?branch=main`;
+    assert.deepEqual(extension['badges'], [{ link: workflow, imgUri, description: 'Checks of the main branch' }]);
     assert.deepEqual(extension['categories'], ['Azure Pipelines']);
     assert.deepEqual(extension['scopes'], [], 'the extension asks for no permissions');
     assert.deepEqual(extension['content'], { details: { path: 'overview.md' }, license: { path: 'LICENSE' } });

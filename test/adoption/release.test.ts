@@ -57,23 +57,6 @@ describe('a build', () => {
     assert.ok(usual.equals(again), 'the package of dist/ and the one just built differ');
   });
 
-  it('holds what belongs into the package, and nothing else', () => {
-    assert.deepEqual(Object.keys(unzipSync(usual)).sort(), [
-      'EntraTokenV1/icon.png',
-      'EntraTokenV1/keep-fresh.js',
-      'EntraTokenV1/main.js',
-      'EntraTokenV1/post-job.js',
-      'EntraTokenV1/task.json',
-      'LICENSE',
-      'THIRD-PARTY-NOTICES.txt',
-      '[Content_Types].xml',
-      'extension.vsixmanifest',
-      'extension.vsomanifest',
-      'images/icon.png',
-      'overview.md',
-    ]);
-  });
-
   it('is private; the public release overrides that alone', () => {
     assert.doesNotMatch(text(usual, 'extension.vsixmanifest'), /<GalleryFlags>[^<]*Public/);
     assert.deepEqual(readJson('release/public.json'), { extension: { public: true } });
@@ -88,6 +71,12 @@ describe('a build', () => {
     assert.deepEqual(task.version, { Major: 1, Minor: 0, Patch: 77 });
     assert.deepEqual(task.inputs, released['inputs']);
     assert.deepEqual(task.restrictions, released['restrictions']);
+  });
+
+  it('of another version says so in its bill of materials and to the services', () => {
+    const bill = JSON.parse(readFileSync(join(scratch, 'development', 'dist', 'sbom.cdx.json'), 'utf8'));
+    assert.equal(bill.metadata.component.version, '1.0.77');
+    assert.ok(text(development.bytes, 'EntraTokenV1/main.js').includes('EntraToken/1.0.77'));
   });
 
   function text(vsix: Uint8Array, name: string): string {
@@ -146,9 +135,14 @@ describe('what ships of others', () => {
         assert.ok(page.includes(`\`${name}\``), `${name} has no reason`);
       }
     }
-    for (const { name } of packages) {
-      assert.ok(page.includes(`\`${name}\``), `${name} ships and is not named`);
-    }
+  });
+
+  it('is what docs/dependencies.md lists as shipped, and nothing else', () => {
+    const [, section = ''] = /^## In the package\n([\s\S]*?)^## /m.exec(readText('docs', 'dependencies.md')) ?? [];
+    const rows = section.split('\n').filter((line) => line.startsWith('| `'));
+    const listed = rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+    const bill = JSON.parse(readFileSync(join(distFolder, 'sbom.cdx.json'), 'utf8'));
+    assert.deepEqual(listed.sort(), bill.components.map(({ name }: { name: string }) => name).sort());
   });
 });
 
@@ -223,7 +217,7 @@ describe('npm run version', () => {
     assert.deepEqual([lock.version, lock.packages[''].version], [version, version]);
     const task = JSON.parse(readFileSync(join(copy, taskFile), 'utf8'));
     assert.deepEqual(task.version, { Major: 1, Minor: 20, Patch: 3 });
-    assert.match(readFileSync(join(copy, 'CHANGELOG.md'), 'utf8'), /^## 1\.20\.3$[\s\S]*^## /m);
+    assert.match(readFileSync(join(copy, 'CHANGELOG.md'), 'utf8'), /^## 1\.20\.3 \(\d{4}-\d\d-\d\d\)$[\s\S]*^## /m);
     setVersion(before, copy);
     for (const file of [...files.slice(0, 3), taskFile]) {
       assert.equal(readFileSync(join(copy, file), 'utf8'), readText(file), `${file} did not come back`);
@@ -236,10 +230,11 @@ describe('npm run version', () => {
 
   it('puts what was unreleased under the heading of the version', () => {
     assert.equal(
-      withHeading('# C\n\n## Unreleased\n\n- a\n\n## 1.0.0\n', '1.1.0'),
-      '# C\n\n## 1.1.0\n\n- a\n\n## 1.0.0\n',
+      withHeading('# C\n\n## Unreleased\n\n- a\n\n## 1.0.0 (2026-11-22)\n', '1.1.0', '2027-01-05'),
+      '# C\n\n## 1.1.0 (2027-01-05)\n\n- a\n\n## 1.0.0 (2026-11-22)\n',
     );
-    assert.equal(withHeading('# C\n\n## 1.0.0\n', '1.0.0'), '# C\n\n## 1.0.0\n');
+    const released = '# C\n\n## 1.0.0 (2026-11-22)\n';
+    assert.equal(withHeading(released, '1.0.0', '2027-01-05'), released);
   });
 });
 
@@ -320,6 +315,20 @@ describe('continuous integration', () => {
     assert.deepEqual(names, ['Test', 'Package', 'Development', 'EndToEnd', 'Release']);
     assert.match(pipeline, /MARKETPLACE_TOKEN: \$\(marketplace\.accessToken\)/);
     assert.doesNotMatch(pipeline, /--token|\bPAT\b|variables:\s*\n\s*- group:/);
+  });
+
+  it('publishes the development extension from one run of a release, not from the push to the branch as well', () => {
+    const { trigger, stages } = parse(pipeline);
+    assert.deepEqual(trigger, { branches: { include: ['main'] }, tags: { include: ['v*'] } });
+    for (const name of ['Development', 'EndToEnd']) {
+      const { condition } = stages.find(({ stage }: { stage: string }) => stage === name);
+      assert.equal(
+        condition,
+        "and(succeeded(), or(startsWith(variables['Build.SourceBranch'], 'refs/tags/v'), " +
+          "in(variables['Build.Reason'], 'Schedule', 'Manual')))",
+        name,
+      );
+    }
   });
 
   it('has an end-to-end stage of jobs that must succeed and jobs that must fail', () => {

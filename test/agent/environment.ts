@@ -16,7 +16,7 @@ export interface Endpoint {
 export type Environment = Record<string, string>;
 
 /** The name that a variable, an input or a parameter has in the environment (agent: VarUtil.cs). */
-export function environmentName(name: string, preserveCase = false): string {
+function environmentName(name: string, preserveCase = false): string {
   const plain = name.replaceAll('.', '_').replaceAll(' ', '_');
   return preserveCase ? plain : plain.toUpperCase();
 }

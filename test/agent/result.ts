@@ -1,5 +1,5 @@
 /** The agent's results, from best to last word (agent: TaskResult). Note the spelling of `Canceled`. */
-export const TASK_RESULTS = ['Succeeded', 'SucceededWithIssues', 'Failed', 'Canceled', 'Skipped', 'Abandoned'] as const;
+const TASK_RESULTS = ['Succeeded', 'SucceededWithIssues', 'Failed', 'Canceled', 'Skipped', 'Abandoned'] as const;
 
 export type TaskResult = (typeof TASK_RESULTS)[number];
 

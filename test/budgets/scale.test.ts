@@ -44,6 +44,13 @@ describe('the simulation of many jobs', () => {
     assert.ok(spread && together && spread.herd < together.herd / 2);
   });
 
+  it('shows that jitter lets more jobs have their tokens where the service asks for a short wait', () => {
+    const short = { ...crowded, entra: { windowMs: 1000, limit: 40, retryAfterMs: 1000 } };
+    const [spread, together] = [task, { ...task, jitter: false }].map((it) => simulate(it, short));
+    assert.ok(spread && together && spread.succeeded > 2 * together.succeeded, `${spread?.succeeded}`);
+    assert.ok(spread.herd < together.herd);
+  });
+
   it('is what docs/scale.md shows, with the waits that the task has now (npm run bench -- --scale --document)', () => {
     assert.ok(readFileSync(join(root, 'docs', 'scale.md'), 'utf8').includes(scaleTables()));
   });

@@ -49,6 +49,15 @@ export function judgeToken(text: string | undefined, now: number, reads: Reads, 
   }
 }
 
+/** What stands in a token file; undefined where there is none. */
+export function readToken(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
 /** When a whole JWT expires, in milliseconds; undefined for any other text. A signature of RS256 is 342 characters long. */
 export function expiryOf(text: string): number | undefined {
   const payload = /^[\w-]+\.([\w-]+)\.[\w-]{342}$/.exec(text)?.[1];
@@ -67,13 +76,7 @@ export function pollTokens(file: string): { readonly reads: Reads; stop(): Reads
   const seen = new Set<string>();
   const timer = setInterval(() => {
     const now = Date.now();
-    let text: string | undefined;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch {
-      // Counted below.
-    }
-    judgeToken(text, now, reads, seen);
+    judgeToken(readToken(file), now, reads, seen);
   }, 5);
   return {
     reads,
