@@ -94,7 +94,8 @@ async function openAzureDevOps(request: Request, surroundings: SourceSurrounding
     skewMs: first.skewMs,
     idToken: () => {
       const left = held.idToken.expiresAt - (now() + (held.skewMs ?? 0));
-      if (left >= Math.min(LEAST_LIFE_MS, held.life / 4)) {
+      // One that had ended when it came is sent as well: another would be no better, and Entra says what is wrong.
+      if (held.life <= 0 || left >= Math.min(LEAST_LIFE_MS, held.life / 4)) {
         return Promise.resolve(held.idToken);
       }
       // Exchanges that run side by side wait for the same new token.

@@ -251,7 +251,8 @@ export async function fuzzOnce(cloud: Cloud, seed: number): Promise<FuzzResult> 
   const ended = await runStep(cloud, {
     faults,
     fastClock: answer.slow,
-    secrets: [{ name: 'ID token', value: idToken }],
+    // Where Azure DevOps is the one that misbehaves, the step never got this token: a piece of it is any text.
+    secrets: service === 'entra' ? [{ name: 'ID token', value: idToken }] : [],
   });
   const wrong = faultsOf(ended);
   const { result, job, requests } = ended;

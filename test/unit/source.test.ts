@@ -186,6 +186,15 @@ test('an ID token that never lives for a minute is not asked for at each exchang
   assert.equal(posts.length, 2);
 });
 
+test('an ID token that had expired when it came is sent all the same, for Entra to say what is wrong', async () => {
+  now = start;
+  const { source, posts } = open([fresh(-60_000)]);
+  const { idToken: give, first } = await source;
+  assert.equal(await give(), first);
+  assert.equal(await give(), first);
+  assert.equal(posts.length, 1);
+});
+
 for (const { title, lifeMs, requests } of [
   { title: 'a minute', lifeMs: 61_000, requests: 0 },
   { title: 'less', lifeMs: 59_000, requests: 1 },
