@@ -68,8 +68,15 @@ export async function startRefresher(
       carried[name] = value;
     }
   }
-  // Small spaces for new objects and no compiler threads: the process idles for hours.
-  const flags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0', '--single-threaded-gc'];
+  // Small spaces for new objects, no threads of V8's and no compiler: code that runs every few minutes for hours would
+  // be compiled in the end, for ten megabytes.
+  const flags = [
+    '--max-semi-space-size=1',
+    '--max-old-space-size=64',
+    '--v8-pool-size=0',
+    '--single-threaded-gc',
+    '--jitless',
+  ];
   // Whom this process trusts may be chosen there; nothing else of these options is for the child.
   const trust = environment('NODE_OPTIONS')?.match(/--use-(?:openssl|system|bundled)-ca\b/g) ?? [];
   const child = spawn(process.execPath, [...flags, ...trust, script], {
