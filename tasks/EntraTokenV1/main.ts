@@ -6,6 +6,7 @@ import { cacheFolder, startedFromCache, startFromCache } from './code-cache.ts';
 
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
+let isEnding = false;
 
 /** How often it is looked whether the process that started the step is still there. */
 const PARENT_LOOK_MS = 500;
@@ -59,6 +60,10 @@ function endOnSignals(): void {
 
 function endNow(why: string): void {
   undoAll();
+  if (isEnding) {
+    return;
+  }
+  isEnding = true;
   try {
     writeSync(1, `##vso[task.complete result=Failed]${why}\n`);
   } catch {
