@@ -86,7 +86,8 @@ export function pipelineAgent(withheld: ReadonlyMap<string, string>): Agent {
     setOutput: (name, value) =>
       value instanceof Secret
         ? tl.setVariable(name, value.reveal(), true, true)
-        : tl.setVariable(name, value, false, true),
+        : // The library would take it for a secret where the job has a secret variable of that name.
+          tl.command('task.setvariable', { variable: name, isOutput: 'true', issecret: 'false' }, value),
     setVariable: (name, value) => tl.setVariable(name, value),
     setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
     log: (line) => {

@@ -206,24 +206,29 @@ function exceptionOf(answer: Answer): ServiceException {
   try {
     body = JSON.parse(answer.body);
   } catch {
-    return { type: undefined, number, aboutConnection: undefined };
+    return { type: undefined, number, aboutConnection: aboutConnection(answer) };
   }
   const record = isRecord(body) ? body : {};
   const key = [record['typeKey'], record['typeName']].find((name) => typeof name === 'string' && name !== '');
   const type =
     typeof key === 'string' ? /(?:^|\.)((?:[A-Z][a-z]{1,20}){1,12}Exception)(?:,|$)/.exec(key)?.[1] : undefined;
-  const sentence = [record['message'], record['value']].find((text) => typeof text === 'string');
-  return { type, number, aboutConnection: typeof sentence === 'string' ? aboutConnection(sentence) : undefined };
+  return { type, number, aboutConnection: aboutConnection(answer) };
 }
 
-function aboutConnection(sentence: string): string | undefined {
-  if (/no explicit reference to service connection/i.test(sentence)) {
+/** Only a few sentences are known, and none is promised: so whatever an error says of a connection is read broadly. */
+function aboutConnection({ status, body }: Answer): string | undefined {
+  if (status < 400) {
+    return undefined;
+  }
+  const connection = 'service[ -]?(?:connection|endpoint)(?:s|\\(s\\))?\\b';
+  const says = (pattern: string): boolean => new RegExp(pattern, 'is').test(body);
+  if (says(`no explicit reference to ${connection}`)) {
     return 'no task of this stage names the service connection in an input';
   }
-  if (/no service connection found|service connection.{0,80}(could not be found|does not exist)/i.test(sentence)) {
+  if (says(`no ${connection} found|${connection}.{0,120}?(?:not (?:be )?found|not exist|no longer exists|deleted)`)) {
     return 'it finds no such service connection';
   }
-  if (/service connection.{0,80}disabled/i.test(sentence)) {
+  if (says(`${connection}.{0,120}?disabled`)) {
     return 'the service connection is disabled';
   }
   return undefined;

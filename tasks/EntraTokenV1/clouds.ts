@@ -142,7 +142,7 @@ export function privateCloud(data: PrivateCloudData): Cloud {
     name: 'AzureStack',
     title: 'the private cloud that the service connection describes',
     authority: data.authority,
-    idTokenAudience: publicCloud.idTokenAudience,
+    idTokenAudience: (cloudOfAuthority(new URL(data.authority)) ?? publicCloud).idTokenAudience,
     resources,
     terraformEnvironment: undefined,
   };

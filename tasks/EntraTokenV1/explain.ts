@@ -24,7 +24,7 @@ export function explain(failure: Failure, line: ScopeLine, request: Request, sou
   if (mismatches.has(failure.code)) {
     return new Failure(
       failure.code,
-      `${happened} ${missingCredential(request, source.first)}${stored(request, source.first)}`,
+      `${happened} ${missingCredential(request, source.first)}${stored(request, source)}`,
       creation(request, source.first),
     );
   }
@@ -52,8 +52,9 @@ function audience(idToken: IdToken): string {
 }
 
 /** What the connection stores of its credential, where that is not what the ID token has; it tells what was renamed. */
-function stored(request: Request, idToken: IdToken): string {
-  if (!('connection' in request.source)) {
+function stored(request: Request, { kind, first: idToken }: OpenSource): string {
+  // Where the pod's token stood in, it has nothing to do with what the connection stores.
+  if (!('connection' in request.source) || kind === 'kubernetes') {
     return '';
   }
   const { storedIssuer, storedSubject } = request.source.connection;
@@ -103,9 +104,12 @@ function creation(request: Request, idToken: IdToken): string {
   const json = `{"name":"azure-pipelines","issuer":${jsonShown(issuer, request)},"subject":${jsonShown(subject, request)},"audiences":[${JSON.stringify(audience(idToken))}]}`;
   const forIdentity =
     'az identity federated-credential create --name azure-pipelines --identity-name <name> --resource-group <group> ' +
-    `--issuer ${shellQuoted(issuer)} --subject ${shellQuoted(subject)} --audiences ${shellQuoted(audience(idToken))}`;
-  const forApplication = `az ad app federated-credential create --id ${request.clientId} --parameters ${shellQuoted(json)}`;
-  const hint = 'Copy it as it stands; case and every slash count.';
+    `--issuer ${quotedShown(issuer, request)} --subject ${quotedShown(subject, request)} ` +
+    `--audiences ${shellQuoted(audience(idToken))}`;
+  const forApplication =
+    `az ad app federated-credential create --id ${quotedShown(request.clientId, request)} ` +
+    `--parameters ${shellQuoted(json)}`;
+  const hint = 'Copy it as it stands, into Bash; case and every slash count.';
   if ('connection' in request.source && request.source.connection.isManagedIdentity) {
     return `Create it with: ${forIdentity} . ${hint}`;
   }
@@ -120,6 +124,12 @@ function jsonShown(text: string, { source }: Request): string {
     return `\\u${code}${JSON.stringify(part.slice(1)).slice(1, -1)}`;
   });
   return `"${[JSON.stringify(parts[0]).slice(1, -1), ...escaped].join('')}"`;
+}
+
+/** Quoted for Bash; where the agent would hide the text, in adjoining pieces, which Bash takes for one. */
+function quotedShown(text: string, { source }: Request): string {
+  const parts = splitHidden(text, 'connection' in source ? source.connection.hidden : []);
+  return parts.map(shellQuoted).join('');
 }
 
 function shellQuoted(text: string): string {

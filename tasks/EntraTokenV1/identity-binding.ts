@@ -27,8 +27,8 @@ export interface BindingVariables {
 }
 
 export function bindingVariables(agent: Pick<Agent, 'environment'>): BindingVariables {
-  const [proxy, serverName, caFile, caData] = [PROXY, SERVER_NAME, CA_FILE, CA_DATA].map((name) =>
-    agent.environment(name),
+  const [proxy, serverName, caFile, caData] = [PROXY, SERVER_NAME, CA_FILE, CA_DATA].map(
+    (name) => agent.environment(name)?.trim() || undefined,
   );
   return { proxy, serverName, caFile, caData };
 }

@@ -25,7 +25,8 @@ export type IdTokenAddress =
  */
 export function readJob(agent: Agent): Job {
   const token =
-    agent.endpoint('SYSTEMVSSCONNECTION')?.parameter('AccessToken') ?? agent.secretVariable('System.AccessToken');
+    agent.endpoint('SYSTEMVSSCONNECTION')?.parameter('AccessToken')?.trim() ||
+    agent.secretVariable('System.AccessToken');
   if (token) {
     agent.guard(token);
   }
@@ -53,6 +54,12 @@ function readIdTokenAddress(agent: Agent): IdTokenAddress {
     given.search = '';
     given.hash = '';
     return { url: given.href };
+  }
+  if (given !== undefined) {
+    agent.log(
+      `System.OidcRequestUri names ${given.protocol}//${given.host}, which is not the organization of this job; the ` +
+        'address is made of the collection, project, plan and job instead.',
+    );
   }
   const parts = {
     'System.TeamProjectId': agent.variable('System.TeamProjectId'),
@@ -85,10 +92,16 @@ function hubOf(hostType: string | undefined): string {
   return ['release', 'deployment', 'gates'].includes(hostType?.toLowerCase() ?? '') ? 'release' : 'build';
 }
 
-/** The same host and port, or two of the names under which Azure DevOps Services serves one organization. */
+/** The same host and port, by whichever of the names of Azure DevOps Services or of this machine. */
 function isSameOrganization(given: URL, collection: URL | undefined): boolean {
   const isServices = ({ host }: URL): boolean => /(?:^|\.)(?:dev\.azure\.com|visualstudio\.com)$/.test(host);
-  return collection === undefined || given.host === collection.host || (isServices(given) && isServices(collection));
+  const isLocal = ({ hostname }: URL): boolean => ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+  return (
+    collection === undefined ||
+    given.host === collection.host ||
+    (isServices(given) && isServices(collection)) ||
+    (isLocal(given) && isLocal(collection) && given.port === collection.port)
+  );
 }
 
 function tryUrl(text: string | undefined): URL | undefined {

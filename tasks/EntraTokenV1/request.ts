@@ -48,7 +48,7 @@ export interface Request {
 
 /** The inputs as the agent hands them over: trimmed, and each listed in task.json. */
 interface Inputs {
-  readonly credentialSource: CredentialSource;
+  readonly credentialSource: CredentialSource | undefined;
   readonly connectedServiceNameARM: string;
   readonly azureDevOpsServiceConnection: string;
   readonly scopes: string;
@@ -85,32 +85,34 @@ export const inputNames = [
 ] as const;
 type InputName = (typeof inputNames)[number];
 
-/** What stands in for a required input whose macro was not expanded, so that it is not called missing as well. */
-const UNEXPANDED: Partial<Record<InputName, string>> = {
-  connectedServiceNameARM: 'unexpanded',
-  azureDevOpsServiceConnection: 'unexpanded',
-  tenantId: 'unexpanded',
-  clientId: 'unexpanded',
-};
+/** Stands in for an input that cannot be used, so that nothing more is said of it. */
+const UNUSABLE = 'unusable';
+
+/** What is wrong with the inputs: in a sentence, or with a code of its own where it is the only fault. */
+type Fault = string | Failure;
+
+/** The inputs as users write them. */
+const writtenAs = (name: InputName): string => (name === 'connectedServiceNameARM' ? 'azureSubscription' : name);
 
 /**
- * Reads and checks all that the step was given, before the first request. Throws one Failure that names every fault of
- * the inputs; a connection that cannot be used has a Failure of its own.
+ * Reads and checks all that the step was given, before the first request. Throws one Failure that names every fault;
+ * where there is only one, it has the code of that.
  */
 export function readRequest(agent: Agent): Request {
-  const faults: string[] = [];
+  const faults: Fault[] = [];
   const inputs = readInputs(agent, faults);
-  checkFit(inputs, faults);
-  checkRequired(inputs, faults);
-  if (faults.length > 0) {
-    // Which cloud it is stays open; the public cloud's presets still show the faults of the lines.
-    readScopes(inputs.scopes, publicCloud, faults);
+  const identity = isWhole(inputs, faults) ? tryIdentity(inputs, agent, faults) : undefined;
+  // Where the cloud stays open, the public cloud's presets still show the faults of the lines.
+  const ofScopes: string[] = [];
+  const scopes = readScopes(
+    inputs.scopes || defaultScope(inputs.credentialSource),
+    identity?.cloud ?? publicCloud,
+    ofScopes,
+  );
+  faults.push(...ofScopes);
+  if (identity === undefined || faults.length > 0) {
+    throw together(faults);
   }
-  throwFaults(faults);
-  const identity = readIdentity(inputs, agent, faults);
-  const scopes = readScopes(inputs.scopes || defaultScope(identity), identity.cloud, faults);
-  throwFaults(faults);
-  checkTenant(identity, inputs);
   return {
     source: identity.source,
     clientId: identity.clientId,
@@ -127,20 +129,54 @@ export function readRequest(agent: Agent): Request {
   };
 }
 
-function throwFaults(faults: readonly string[]): void {
-  if (faults.length > 0) {
-    const list = faults.length === 1 ? faults[0] : faults.map((fault, index) => `(${index + 1}) ${fault}`).join(' ');
-    throw new Failure('ET_INPUT', list ?? '');
+function together(faults: readonly Fault[]): Failure {
+  const [first, ...more] = faults;
+  if (first instanceof Failure && more.length === 0) {
+    return first;
+  }
+  const said = faults.map((fault) =>
+    fault instanceof Failure ? [fault.happened, fault.advice ?? ''].join(' ').trim() : fault,
+  );
+  return new Failure(
+    'ET_INPUT',
+    more.length === 0 ? (said[0] ?? '') : said.map((text, index) => `(${index + 1}) ${text}`).join(' '),
+  );
+}
+
+/** True where the inputs name an identity, so that it can be looked at; false where something of it is missing. */
+function isWhole(inputs: Inputs, faults: Fault[]): boolean {
+  if (inputs.credentialSource === undefined) {
+    return false;
+  }
+  const before = faults.length;
+  checkFit(inputs, inputs.credentialSource, faults);
+  checkRequired(inputs, inputs.credentialSource, faults);
+  const named = [inputs.connectedServiceNameARM, inputs.azureDevOpsServiceConnection, inputs.tenantId, inputs.clientId];
+  return faults.length === before && !named.includes(UNUSABLE);
+}
+
+function tryIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity | undefined {
+  try {
+    const identity = readIdentity(inputs, agent, faults);
+    checkTenant(identity, inputs, faults);
+    return identity;
+  } catch (error) {
+    if (!(error instanceof Failure)) {
+      throw error;
+    }
+    faults.push(error);
+    return undefined;
   }
 }
 
-function readInputs(agent: Agent, faults: string[]): Inputs {
+function readInputs(agent: Agent, faults: Fault[]): Inputs {
   const text = (name: InputName): string => {
     const value = agent.input(name);
     const macro = /\$\([^)\s][^)]*\)|\$\{\{|\$\[/.exec(value)?.[0];
     if (macro !== undefined) {
-      faults.push(`${name} holds ${printable(macro, 80)}, which was not expanded: the job has no such variable.`);
-      return UNEXPANDED[name] ?? '';
+      const said = `${writtenAs(name)} holds ${printable(macro, 80)}`;
+      faults.push(`${said}, which was not expanded: the job has no such variable.`);
+      return namesIdentity(name) ? UNUSABLE : '';
     }
     return value;
   };
@@ -166,26 +202,46 @@ function readInputs(agent: Agent, faults: string[]): Inputs {
     additionallyAllowedTenants: list(text('additionallyAllowedTenants')),
     claims: readClaims(text('claims'), faults),
     enableCae: flag('enableCae', false),
-    authorityHost: text('authorityHost') || undefined,
+    authorityHost: readAuthorityHost(text('authorityHost'), faults),
   };
 }
 
-function readSource(text: string, faults: string[]): CredentialSource {
+/** Whether an input is one of those that name the identity. */
+function namesIdentity(name: InputName): boolean {
+  return ['connectedServiceNameARM', 'azureDevOpsServiceConnection', 'tenantId', 'clientId'].includes(name);
+}
+
+/** The origin of the authority that the step names. */
+function readAuthorityHost(text: string, faults: Fault[]): string | undefined {
+  try {
+    return text === '' ? undefined : readAuthority(text, 'authorityHost');
+  } catch (error) {
+    if (!(error instanceof Failure)) {
+      throw error;
+    }
+    faults.push(error);
+    return undefined;
+  }
+}
+
+/** Undefined for a source that there is not: then nothing can be said of what it needs. */
+function readSource(text: string, faults: Fault[]): CredentialSource | undefined {
   const source = credentialSources.find((candidate) => candidate.toLowerCase() === (text || 'azureRM').toLowerCase());
   if (source === undefined) {
     faults.push(`credentialSource is '${printable(text, 40)}', but can only be ${credentialSources.join(', ')}.`);
   }
-  return source ?? 'azureRM';
+  return source;
 }
 
-function readIdentifier(text: string, name: InputName, faults: string[]): string {
+function readIdentifier(text: string, name: InputName, faults: Fault[]): string {
   if (text !== '' && !isIdentifier(text)) {
     faults.push(`${name} is '${printable(text, 80)}', which is neither an ID nor a domain name.`);
+    return UNUSABLE;
   }
   return text;
 }
 
-function readExports(text: string, faults: string[]): ReadonlySet<ExportKind> {
+function readExports(text: string, faults: Fault[]): ReadonlySet<ExportKind> {
   const kinds = new Set<ExportKind>();
   for (const word of list(text)) {
     const kind = exportKinds.find((candidate) => candidate.toLowerCase() === word.toLowerCase());
@@ -203,7 +259,7 @@ function list(text: string): string[] {
 }
 
 /** A challenge comes as JSON, or as the Base64 of it that a `WWW-Authenticate` header carries. */
-function readClaims(text: string, faults: string[]): string | undefined {
+function readClaims(text: string, faults: Fault[]): string | undefined {
   if (text === '') {
     return undefined;
   }
@@ -232,8 +288,10 @@ interface Identity {
   readonly authority: string;
 }
 
-function readIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
+function readIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity | undefined {
   switch (inputs.credentialSource) {
+    case undefined:
+      return undefined;
     case 'azureRM':
       return connectionIdentity('azureRM', 'connectedServiceNameARM', inputs, agent, faults);
     case 'azureDevOps':
@@ -246,11 +304,10 @@ function readIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity 
 }
 
 /** Names every input that belongs to another source than the chosen one. */
-function checkFit(inputs: Inputs, faults: string[]): void {
-  const { credentialSource: source } = inputs;
+function checkFit(inputs: Inputs, source: CredentialSource, faults: Fault[]): void {
   const onlyFor = (name: InputName, isSet: boolean, sources: readonly CredentialSource[]): void => {
     if (isSet && !sources.includes(source)) {
-      faults.push(`${name} does not fit credentialSource ${source}; it is for ${sources.join(' and ')}.`);
+      faults.push(`${writtenAs(name)} does not fit credentialSource ${source}; it is for ${sources.join(' and ')}.`);
     }
   };
   onlyFor('connectedServiceNameARM', inputs.connectedServiceNameARM !== '', ['azureRM']);
@@ -266,8 +323,7 @@ function checkFit(inputs: Inputs, faults: string[]): void {
 }
 
 /** Names every input that the chosen source cannot do without. */
-function checkRequired(inputs: Inputs, faults: string[]): void {
-  const { credentialSource: source } = inputs;
+function checkRequired(inputs: Inputs, source: CredentialSource, faults: Fault[]): void {
   if (source === 'azureRM' && inputs.connectedServiceNameARM === '') {
     faults.push('azureSubscription is missing; credentialSource azureRM needs the service connection.');
   }
@@ -286,9 +342,10 @@ function connectionIdentity(
   name: 'connectedServiceNameARM' | 'azureDevOpsServiceConnection',
   inputs: Inputs,
   agent: Agent,
-  faults: string[],
+  faults: Fault[],
 ): Identity {
-  const id = inputs[name];
+  // The agent names the variables of a connection by its ID in lower case, and systems but Windows tell the cases apart.
+  const id = isGuid(inputs[name]) ? inputs[name].toLowerCase() : inputs[name];
   const connection = readConnection(kind, id, agent.endpoint(id));
   if (inputs.clientId !== '' && inputs.clientId.toLowerCase() !== connection.clientId.toLowerCase()) {
     faults.push(
@@ -318,7 +375,7 @@ function pipelineIdentity(inputs: Inputs, agent: Agent): Identity {
 }
 
 /** As WorkloadIdentityCredential of the Azure SDKs: the step's own inputs, else the variables that AKS sets on the pod. */
-function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: string[]): Identity {
+function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity {
   const clientId = inputs.clientId || agent.environment('AZURE_CLIENT_ID')?.trim() || '';
   const tenantId = inputs.tenantId || agent.environment('AZURE_TENANT_ID')?.trim() || '';
   const path = tokenFilePath(inputs, agent) ?? '';
@@ -344,14 +401,13 @@ function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: string[]): Ide
     const named = Object.entries(inputsToo).flatMap(([name, input]) =>
       missing.includes(name) ? [`${name} (input ${input})`] : [],
     );
-    throw new Failure('ET_KUBERNETES_VARIABLES', `The environment of the step has no ${named.join(', no ')}.`);
+    faults.push(new Failure('ET_KUBERNETES_VARIABLES', `The environment of the step has no ${named.join(', no ')}.`));
   }
   for (const [name, value] of Object.entries({ AZURE_CLIENT_ID: clientId, AZURE_TENANT_ID: tenantId })) {
-    if (!isIdentifier(value)) {
+    if (value !== '' && !isIdentifier(value)) {
       faults.push(`${name} is '${printable(value, 80)}', which is neither an ID nor a domain name.`);
     }
   }
-  throwFaults(faults);
   const host = agent.environment('AZURE_AUTHORITY_HOST')?.trim();
   const authority = host ? readAuthority(host, 'AZURE_AUTHORITY_HOST') : publicCloud.authority;
   return {
@@ -371,7 +427,7 @@ function withAuthorityHost(
   if (inputs.authorityHost === undefined) {
     return { cloud: own.cloud, authority: own.authority };
   }
-  const authority = readAuthority(inputs.authorityHost, 'authorityHost');
+  const authority = inputs.authorityHost;
   return { cloud: cloudOfAuthority(new URL(authority)) ?? own.cloud, authority };
 }
 
@@ -392,18 +448,26 @@ function tokenFilePath(inputs: Inputs, agent: Agent): string | undefined {
   return path && !isExportedTokenFile(path) ? path : undefined;
 }
 
-function checkTenant({ tenantId, ownTenantId }: Identity, { additionallyAllowedTenants: allowed }: Inputs): void {
+function checkTenant(identity: Identity | undefined, inputs: Inputs, faults: Fault[]): void {
+  const { tenantId = '', ownTenantId } = identity ?? {};
+  const { additionallyAllowedTenants: allowed } = inputs;
   const isAllowed = (tenant: string): boolean => tenant === '*' || tenant.toLowerCase() === tenantId.toLowerCase();
   if (ownTenantId === undefined || ownTenantId.toLowerCase() === tenantId.toLowerCase() || allowed.some(isAllowed)) {
     return;
   }
-  throw new Failure(
-    'ET_TENANT_NOT_ALLOWED',
-    `tenantId is ${tenantId}, but the service connection belongs to the tenant ${ownTenantId}.`,
-    `Write additionallyAllowedTenants: ${tenantId} (or *) on the step, or leave tenantId out.`,
+  faults.push(
+    new Failure(
+      'ET_TENANT_NOT_ALLOWED',
+      `tenantId is ${tenantId}, but the service connection belongs to the tenant ${ownTenantId}.`,
+      `Write additionallyAllowedTenants: ${tenantId} (or *) on the step, or leave tenantId out.`,
+    ),
   );
 }
 
-function defaultScope({ source }: Identity): string {
-  return source.kind === 'azureDevOps' ? 'azureDevOps' : 'arm';
+function isGuid(text: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
+function defaultScope(source: CredentialSource | undefined): string {
+  return source === 'azureDevOps' ? 'azureDevOps' : 'arm';
 }

@@ -6,7 +6,7 @@ import { type Network, readNetwork } from './network.ts';
 import { agentTrust, ConnectionPool } from './pool.ts';
 import { publish } from './publish.ts';
 import { reportIdentity, reportIdToken, reportTokens } from './report.ts';
-import { type Request, readRequest } from './request.ts';
+import { type Request, readRequest, type Source } from './request.ts';
 import type { ScopeLine } from './scopes.ts';
 import { type OpenSource, openSource } from './source.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -30,8 +30,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   const opening = openSource(request, { ...wire, send, mask: agent.mask, warn: agent.warn });
   // MSAL is loaded while Azure DevOps is asked: not before the request is out, because loading stops everything else.
   await Promise.race([sent.given, opening.catch(() => {})]);
-  if (request.source.kind !== 'kubernetes') {
-    // The pod's token may go to the proxy of an identity binding, and then nothing goes to Entra itself.
+  if (!mayBeBound(request.source)) {
     pool.warm(new URL(request.authority));
   }
   const [source, { createExchange }] = await Promise.all([opening, import('./exchange.ts')]);
@@ -54,6 +53,11 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
     const { exportToLaterSteps } = await import('./later-steps.ts');
     await exportToLaterSteps(request, source, network, agent, surroundings);
   }
+}
+
+/** The pod's token may go to the proxy of an identity binding, and then nothing goes to Entra itself. */
+function mayBeBound(source: Source): boolean {
+  return source.kind === 'kubernetes' || source.fallback?.binding.proxy !== undefined;
 }
 
 /** Something that others wait for to happen once. */

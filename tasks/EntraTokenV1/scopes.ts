@@ -13,7 +13,7 @@ export interface ScopeLine {
 }
 
 const NAME = /^[A-Za-z][A-Za-z0-9_]*$/;
-const RESOURCE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s"'<>\\^`{|}]+$/;
+const RESOURCE_URI = /^(?:[A-Za-z][A-Za-z0-9+.-]*:\/\/|urn:)[^\s"'<>\\^`{|}]+$/i;
 const APPLICATION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?:\/\.default)?$/i;
 
 /**
@@ -81,7 +81,8 @@ function resolve(asked: string, cloud: Cloud): { scope: string } | { fault: stri
   if (/\s/.test(asked)) {
     return { fault: `'${asked}' has a blank inside; Entra gives one token for one resource, so write one a line.` };
   }
-  const preset = presetNames.find((candidate) => candidate.toLowerCase() === asked.toLowerCase());
+  const word = asked.toLowerCase().replace(/\/\.default$/, '');
+  const preset = presetNames.find((candidate) => candidate.toLowerCase() === word);
   if (preset !== undefined) {
     return resolvePreset(preset, cloud);
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -6,13 +7,15 @@ import { decodeJwt } from 'jose';
 import { root } from '../../scripts/layout.ts';
 import { type JobOptions, runJob } from '../agent/job.ts';
 import { startCloud } from '../cloud/cloud.ts';
+import { entraError } from '../cloud/faults.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
-import { assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
+import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
 
 const cloud = await startCloud();
 after(() => cloud.close());
 
 const prod = cloud.connections.azureRM;
+const idToken = await cloud.issueIdToken({ connection: 'prod' });
 const isoInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
 test('azureRM gives every output of the interface, secrets as secrets, with the fewest possible requests', async () => {
@@ -355,4 +358,41 @@ test('nothing that the environment or a pipeline variable says changes where an 
     assert.equal(exchange?.path.split('/')[1], cloud.tenantId);
     assert.equal(exchange?.form?.['client_id'], client);
   }
+});
+
+test('the command that creates the missing credential says in the masked log what Bash is to be given', async () => {
+  const managed = { ...prod, id: '5c1d9e0a-7b3f-4c2e-9a61-0d8f4b2c6e13', name: 'managed' };
+  const connections = [prod, { ...managed, data: { ...managed.data, identityType: 'ManagedIdentity' } }];
+  const { of } = await runSteps(
+    cloud,
+    ['prod', 'managed'].map((azureSubscription) => ({
+      name: azureSubscription,
+      inputs: { azureSubscription },
+      faults: [
+        { service: 'devops' as const, do: { kind: 'answer' as const, json: { oidcToken: idToken } } },
+        { service: 'entra' as const, do: entraError(700213, 'No match.') },
+      ],
+    })),
+    { connections },
+  );
+  const { iss = '', sub = '' } = decodeJwt(idToken);
+  const given = (name: string): string[] => {
+    const line = assertFailed(of(name), 'ET_SUBJECT_MISMATCH');
+    const command = /Create it with: az (.+?)(?: \. Copy| \(for a managed)/.exec(line)?.[1] ?? '';
+    const script = `printf '%s\\n' ${command.replace(/<(\w+)>/g, '$1')}`;
+    return execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n');
+  };
+  const [forApplication, forIdentity] = [given('prod'), given('managed')];
+  const after = (list: string[], option: string): string | undefined => list[list.indexOf(option) + 1];
+  assert.equal(after(forApplication, '--id'), prod.parameters['serviceprincipalid']);
+  const parameters = JSON.parse(after(forApplication, '--parameters') ?? '');
+  assert.deepEqual([parameters.issuer, parameters.subject], [iss, sub]);
+  assert.deepEqual([after(forIdentity, '--issuer'), after(forIdentity, '--subject')], [iss, sub]);
+});
+
+test('a plain output stays plain where the job has a secret variable of its name', async () => {
+  const { of } = await runSteps(cloud, [{ name: 'entra', inputs: { azureSubscription: 'prod' } }], {
+    secretVariables: { tenantId: 'a-secret-of-the-job' },
+  });
+  assert.equal(of('entra').outputs['tenantId']?.secret, false);
 });

@@ -161,7 +161,7 @@ for (const { title, inputs, says } of [
   {
     title: 'a connection for another source',
     inputs: { ...own, ...rm },
-    says: [/connectedServiceNameARM does not fit/],
+    says: [/azureSubscription does not fit/],
   },
   {
     title: 'the other connection',
@@ -209,6 +209,16 @@ for (const { title, inputs, says } of [
   },
   { title: 'claims of which a member is no object', inputs: { ...rm, claims: '{"id_token":null}' }, says: [/claims/] },
   {
+    title: 'an authority, a client, a tenant and a scope',
+    inputs: { ...rm, authorityHost: 'http://login', clientId: 'x', tenantId: 'other', scopes: 'nosuch' },
+    says: [/authorityHost.*https/, /clientId is x/, /tenantId is other.*additionallyAllowedTenants: other/, /nosuch/],
+  },
+  {
+    title: 'what the pod lacks, and a scope',
+    inputs: { credentialSource: 'kubernetes', scopes: 'nosuch' },
+    says: [/AZURE_CLIENT_ID/, /nosuch/],
+  },
+  {
     title: 'everything at once',
     inputs: { claims: '1', enableCae: '2', scopes: 'a b', tenantId: '?' },
     says: [/claims/, /enableCae/, /line 1/, /tenantId/, /azureSubscription/],
@@ -225,6 +235,30 @@ for (const { title, inputs, says } of [
     );
   });
 }
+
+test('of a source that there is not, nothing else is said', () => {
+  const inputs = { credentialSource: 'devops', azureDevOpsServiceConnection: 'user', clientId: 'x' };
+  assert.throws(() => read({ inputs }), {
+    code: 'ET_INPUT',
+    message: "credentialSource is 'devops', but can only be azureRM, azureDevOps, pipeline, kubernetes.",
+  });
+});
+
+for (const { title, inputs, code } of [
+  { title: 'an authority without TLS', inputs: { ...rm, authorityHost: 'http://login' }, code: 'ET_NOT_HTTPS' },
+  { title: 'an AD FS', inputs: { ...rm, authorityHost: 'https://x/adfs' }, code: 'ET_ADFS' },
+  { title: 'a pod without variables', inputs: { credentialSource: 'kubernetes' }, code: 'ET_KUBERNETES_VARIABLES' },
+]) {
+  test(`the only fault has the code of its own: ${title}`, () => {
+    assert.throws(() => read({ inputs }), { code });
+  });
+}
+
+test('the ID of a connection is known in upper case too', () => {
+  const id = 'a6a4b4a1-4a7e-4d1c-9f40-5f0a3f1b7c01';
+  const facts = { inputs: { connectedServiceNameARM: id.toUpperCase() }, connections: { [id]: connections.gov } };
+  assert.equal(read(facts).cloud, usGovernment);
+});
 
 for (const [tenantId, additionallyAllowedTenants, allowed] of [
   ['', '', true],

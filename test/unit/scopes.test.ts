@@ -14,6 +14,12 @@ const devOps = '499b84ac-1321-427f-aa17-267ca6975798';
 
 for (const { title, text, lines } of [
   { title: 'a preset', text: 'arm', lines: [[undefined, 'https://management.azure.com/.default', 1]] },
+  {
+    title: 'a preset with /.default',
+    text: 'ARM/.default',
+    lines: [[undefined, 'https://management.azure.com/.default', 1]],
+  },
+  { title: 'a URN', text: 'urn:contoso:api', lines: [[undefined, 'urn:contoso:api/.default', 1]] },
   { title: 'a preset in another case', text: 'KEYVAULT', lines: [[undefined, 'https://vault.azure.net/.default', 1]] },
   { title: 'an application ID', text: devOps, lines: [[undefined, `${devOps}/.default`, 1]] },
   {
@@ -139,12 +145,15 @@ for (const [host, cloud] of [
 }
 
 test('a private cloud has the presets that its connection describes, and no others', () => {
-  const cloud = privateCloud({
+  const data = {
     authority: 'https://login.local',
     armResource: 'https://management.local/',
     graphResource: undefined,
     keyVaultResource: '',
-  });
+  };
+  const cloud = privateCloud(data);
   assert.deepEqual(cloud.resources, { arm: 'https://management.local/' });
   assert.equal(readScopes('arm', cloud, [])[0]?.scope, 'https://management.local//.default');
+  const onGovernment = privateCloud({ ...data, authority: 'https://login.microsoftonline.us' });
+  assert.equal(onGovernment.idTokenAudience, 'api://AzureADTokenExchangeUSGov');
 });

@@ -132,6 +132,23 @@ for (const { title, reply, code, fallsBack } of [
     code: 'ET_DEVOPS_CONNECTION_REFUSED',
     fallsBack: false,
   },
+  ...[
+    '{"message":"Service connection X was not found."}',
+    '{"count":1,"value":"The service endpoint X could not be found."}',
+    '{"Message":"No service connection found with identifier X"}',
+    '<html>The service connection X does not exist.</html>',
+  ].map((body) => ({
+    title: `no such connection, as ${body}`,
+    reply: answer(404, body),
+    code: 'ET_DEVOPS_CONNECTION_REFUSED',
+    fallsBack: false,
+  })),
+  {
+    title: 'no such route',
+    reply: answer(404, '{"message":"The controller for path \'/x/oidctoken?serviceConnectionId=y\' was not found."}'),
+    code: 'ET_DEVOPS_NO_ENDPOINT',
+    fallsBack: true,
+  },
   { title: 'an empty answer', reply: answer(200, ''), code: 'ET_DEVOPS_ANSWER', fallsBack: false },
   { title: 'a page', reply: answer(200, '<html>'), code: 'ET_DEVOPS_ANSWER', fallsBack: false },
   { title: 'no JWT', reply: answer(200, '{"oidcToken":"x"}'), code: 'ET_DEVOPS_ANSWER', fallsBack: false },
