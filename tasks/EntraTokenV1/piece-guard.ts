@@ -1,78 +1,70 @@
-/** As many letters and digits in common with a secret are no accident. */
+/** As many letters and digits in a row in common with a secret are no accident. */
 const PIECE = 20;
 
-/** A secret is known by its blocks: every piece of it holds at least one of them whole. */
+/** However a piece lies in a line, it covers one of the line's blocks of this length. */
 const BLOCK = PIECE / 2;
+
+const SEPARATORS = /[^A-Za-z0-9]+/g;
+
+/** What is taken out together: a token with a piece of a secret in it may be all secret. */
+const IN_A_RUN = /[A-Za-z0-9+/=_.~-]/;
 
 /**
  * Keeps pieces of secrets out of lines. What a service answers can hold pieces of what it was sent, with other
  * characters between them; the agent's masks know each secret only as a whole.
  */
 export class PieceGuard {
-  /** Each block of the secrets, without what is neither letter nor digit, to the places where it stands. */
-  readonly #blocks = new Map<string, Place[]>();
+  /** The letters and digits of each secret, a line each. */
+  #secrets = '';
   readonly #short = new Set<string>();
 
   /** Adds a form of a secret; one that has no piece is looked for as a whole. */
   add(secret: string): void {
-    const text = secret.replace(/[^A-Za-z0-9]/g, '');
+    const text = secret.replace(SEPARATORS, '');
     if (text.length < PIECE) {
       this.#short.add(secret);
-    }
-    for (let at = 0; at + BLOCK <= text.length; at += BLOCK) {
-      const block = text.slice(at, at + BLOCK);
-      const places = this.#blocks.get(block) ?? [];
-      places.push({ text, at });
-      this.#blocks.set(block, places);
+    } else if (!this.#secrets.includes(text)) {
+      this.#secrets += `${text}\n`;
     }
   }
 
   /** The line with `***` for each run of characters that has a piece of a secret in it. */
   clean(line: string): string {
     const whole = [...this.#short].reduce((text, secret) => text.replaceAll(secret, '***'), line);
-    const bare: string[] = [];
-    const places: number[] = [];
-    for (const { 0: character, index } of whole.matchAll(/[A-Za-z0-9]/g)) {
-      bare.push(character);
-      places.push(index);
+    const letters = whole.replace(SEPARATORS, '');
+    if (!this.#mayHaveOne(letters)) {
+      return whole;
     }
-    const text = bare.join('');
+    const places = [...whole.matchAll(/[A-Za-z0-9]/g)].map(({ index }) => index);
+    const isPiece = (at: number): boolean =>
+      at + PIECE <= letters.length && this.#secrets.includes(letters.slice(at, at + PIECE));
     let cleaned = '';
     let done = 0;
-    for (let at = 0; at + BLOCK <= text.length; at++) {
-      for (const place of this.#blocks.get(text.slice(at, at + BLOCK)) ?? []) {
-        const [start, end] = inCommon(text, at, place);
-        if (end - start >= PIECE) {
-          const from = runStart(whole, places[start] ?? 0);
-          cleaned += `${whole.slice(done, Math.max(done, from))}***`;
-          done = runEnd(whole, places[end - 1] ?? 0);
-          at = end - 1;
-          break;
-        }
+    for (let at = 0; at < letters.length; at++) {
+      if (!isPiece(at)) {
+        continue;
       }
+      let last = at;
+      while (isPiece(last + 1)) {
+        last++;
+      }
+      cleaned += `${whole.slice(done, Math.max(done, runStart(whole, places[at] ?? 0)))}***`;
+      done = runEnd(whole, places[last + PIECE - 1] ?? 0);
+      at = last + PIECE - 1;
     }
     return cleaned + whole.slice(done);
   }
-}
 
-interface Place {
-  readonly text: string;
-  readonly at: number;
-}
-
-/** How far a line and a secret have the same characters around a block that they have in common. */
-function inCommon(line: string, at: number, secret: Place): readonly [start: number, end: number] {
-  let [start, end] = [at, at + BLOCK];
-  while (start > 0 && line[start - 1] === secret.text[secret.at - (at - start) - 1]) {
-    start--;
+  /** Nearly every line has none, and is to cost nearly nothing. */
+  #mayHaveOne(letters: string): boolean {
+    for (let at = 0; at + BLOCK <= letters.length; at += BLOCK) {
+      if (this.#secrets.includes(letters.slice(at, at + BLOCK))) {
+        return true;
+      }
+    }
+    return false;
   }
-  while (end < line.length && line[end] === secret.text[secret.at + end - at]) {
-    end++;
-  }
-  return [start, end];
 }
-
-const IN_A_RUN = /[A-Za-z0-9+/=_.~-]/;
 
 function runStart(text: string, from: number): number {
   let at = from;
