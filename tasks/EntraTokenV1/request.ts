@@ -85,6 +85,14 @@ export const inputNames = [
 ] as const;
 type InputName = (typeof inputNames)[number];
 
+/** The inputs that name an identity; without one of them that was given, there is none to look at. */
+const identityInputs: readonly InputName[] = [
+  'connectedServiceNameARM',
+  'azureDevOpsServiceConnection',
+  'tenantId',
+  'clientId',
+];
+
 /** Stands in for an input that cannot be used, so that nothing more is said of it. */
 const UNUSABLE = 'unusable';
 
@@ -151,8 +159,7 @@ function isWhole(inputs: Inputs, faults: Fault[]): boolean {
   const before = faults.length;
   checkFit(inputs, inputs.credentialSource, faults);
   checkRequired(inputs, inputs.credentialSource, faults);
-  const named = [inputs.connectedServiceNameARM, inputs.azureDevOpsServiceConnection, inputs.tenantId, inputs.clientId];
-  return faults.length === before && !named.includes(UNUSABLE);
+  return faults.length === before && !identityInputs.some((name) => inputs[name] === UNUSABLE);
 }
 
 function tryIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity | undefined {
@@ -176,7 +183,7 @@ function readInputs(agent: Agent, faults: Fault[]): Inputs {
     if (macro !== undefined) {
       const said = `${writtenAs(name)} holds ${printable(macro, 80)}`;
       faults.push(`${said}, which was not expanded: the job has no such variable.`);
-      return namesIdentity(name) ? UNUSABLE : '';
+      return identityInputs.includes(name) ? UNUSABLE : '';
     }
     return value;
   };
@@ -204,11 +211,6 @@ function readInputs(agent: Agent, faults: Fault[]): Inputs {
     enableCae: flag('enableCae', false),
     authorityHost: readAuthorityHost(text('authorityHost'), faults),
   };
-}
-
-/** Whether an input is one of those that name the identity. */
-function namesIdentity(name: InputName): boolean {
-  return ['connectedServiceNameARM', 'azureDevOpsServiceConnection', 'tenantId', 'clientId'].includes(name);
 }
 
 /** The origin of the authority that the step names. */
