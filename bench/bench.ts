@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { root } from '../scripts/layout.ts';
-import { cacheFolder } from '../tasks/EntraTokenV1/code-cache.ts';
+import { cacheFolder } from '../tasks/EntraTokenV1/agent/code-cache.ts';
 import { packagedExtension } from '../test/rehearsal.ts';
 import { type Contender, contenders, latencies, type NodeVersion, nodeBinary, nodes } from './contenders.ts';
 import { LocalCloud } from './local-cloud.ts';

@@ -2,7 +2,7 @@
  * A thousand jobs that start together, against what the two services publish of their limits, in virtual time. The
  * times and the waits are the task's own (retry.ts), so that a change there shows here.
  */
-import { ALL_TRIES_MS, TRY_MS, waitBeforeNext } from '../tasks/EntraTokenV1/retry.ts';
+import { ALL_TRIES_MS, TRY_MS, waitBeforeNext } from '../tasks/EntraTokenV1/network/retry.ts';
 import { spread } from './measure.ts';
 import { table } from './results.ts';
 

@@ -1,4 +1,4 @@
-import { presetNames } from '../tasks/EntraTokenV1/clouds.ts';
+import { presetNames } from '../tasks/EntraTokenV1/request/clouds.ts';
 
 /** What a step is asked for. */
 export interface Situation {

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { china, presetNames, publicCloud, usGovernment } from '../tasks/EntraTokenV1/clouds.ts';
-import { credentialSources } from '../tasks/EntraTokenV1/request.ts';
+import { china, presetNames, publicCloud, usGovernment } from '../tasks/EntraTokenV1/request/clouds.ts';
+import { credentialSources } from '../tasks/EntraTokenV1/request/inputs.ts';
 import { leftOut } from './build.ts';
 import { visibleInputs } from './form.ts';
 import { root } from './layout.ts';

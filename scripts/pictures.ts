@@ -26,7 +26,7 @@ export function pictures(): Picture[] {
   return [
     { file: 'images/icon.png', source: icon, sheet: { html: square(icon, 128), width: 128, height: 128 } },
     { file: 'tasks/EntraTokenV1/icon.png', source: icon, sheet: { html: square(icon, 32), width: 32, height: 32 } },
-    ...['flow', 'choose', 'house'].map((name) => diagram(name)),
+    ...['flow', 'choose', 'modules'].map((name) => diagram(name)),
     form('form', formPage(manifest, formExamples['azureRM'] ?? {}, 'at first')),
     ...Object.entries(formExamples).map(([source, entered]) => form(`form-${source}`, formPage(manifest, entered))),
   ];

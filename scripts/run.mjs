@@ -66,6 +66,7 @@ const commands = {
   check: () => {
     node([biome, 'check', '--error-on-warnings', '.']);
     node([tsc, '--project', '.']);
+    node(typescript('scripts/imports.ts'));
   },
   format: () => node([biome, 'check', '--write', '.']),
   test: () => {

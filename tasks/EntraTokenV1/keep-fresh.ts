@@ -3,20 +3,22 @@
  * standard input, prints nothing (it could not mask what it prints), and holds no stream of the step.
  */
 import { closeSync, readFileSync, statSync, writeSync } from 'node:fs';
-import { requestIdToken } from './azure-devops.ts';
-import type { Code } from './catalogue.ts';
-import { Failure } from './failure.ts';
-import { type IdToken, isRecord } from './id-token.ts';
-import type { Network } from './network.ts';
-import { agentTrust, ConnectionPool } from './pool.ts';
-import { isRunning, type JobMark } from './processes.ts';
-import type { NetworkOrders, RefresherOrders } from './refresher.ts';
-import { nextRenewal, nextTry } from './renewal.ts';
-import { TRY_MS } from './retry.ts';
-import { Secret } from './secret.ts';
-import { removeTokenFile, writeTokenFile, writeWhole } from './token-file.ts';
-import { removeTokenFolder, STATUS_FILE } from './token-folder.ts';
-import { createWire } from './wire.ts';
+import { isRunning, type JobMark } from './background/processes.ts';
+import type { NetworkOrders, RefresherOrders } from './background/refresher.ts';
+import { nextRenewal, nextTry } from './background/renewal.ts';
+import { removeTokenFile, writeTokenFile, writeWhole } from './background/token-file.ts';
+import { removeTokenFolder, STATUS_FILE } from './background/token-folder.ts';
+import type { Code } from './failure/catalogue.ts';
+import { Failure } from './failure/failure.ts';
+import { requestIdToken } from './id-token/azure-devops.ts';
+import type { IdToken } from './id-token/id-token.ts';
+import { ConnectionPool } from './network/pool.ts';
+import { TRY_MS } from './network/retry.ts';
+import type { Network } from './network/settings.ts';
+import { agentTrust } from './network/trust.ts';
+import { createWire } from './network/wire.ts';
+import { isRecord } from './text/json.ts';
+import { Secret } from './text/secret.ts';
 
 /** How often the folder and the job's processes are looked at. Milliseconds. */
 const LOOK_MS = 500;

@@ -1,8 +1,8 @@
 import { writeSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { Agent } from './agent.ts';
-import { cacheFolder, startedFromCache, startFromCache } from './code-cache.ts';
+import type { Agent } from './agent/agent.ts';
+import { cacheFolder, startedFromCache, startFromCache } from './agent/code-cache.ts';
 
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
@@ -88,7 +88,7 @@ async function main(): Promise<void> {
   // A hundred debug lines come before the first request: they go out as one write, and not one by one.
   process.stdout.cork();
   const withheld = withhold();
-  const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent.ts'), import('./run.ts')]);
+  const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent/agent.ts'), import('./run.ts')]);
   const agent = pipelineAgent(withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));
   // A step that ends without a word has succeeded in the agent's eyes; one that never came to its end must not.
@@ -112,7 +112,7 @@ async function main(): Promise<void> {
 
 async function fail(agent: Agent, error: unknown): Promise<void> {
   undoAll();
-  const { unforeseen } = await import('./failure.ts');
+  const { unforeseen } = await import('./failure/failure.ts');
   agent.fail(unforeseen(error));
   exitWhenFlushed();
 }

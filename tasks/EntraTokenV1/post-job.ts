@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isRunning, markProcess } from './processes.ts';
-import { FOLDER_VARIABLE, isTokenFolder, removeTokenFolder, STATUS_FILE } from './token-folder.ts';
+import { isRunning, markProcess } from './background/processes.ts';
+import { FOLDER_VARIABLE, isTokenFolder, removeTokenFolder, STATUS_FILE } from './background/token-folder.ts';
 
 const GRACE_MS = 2000;
 

@@ -1,16 +1,18 @@
-import type { Agent } from './agent.ts';
-import type { AccessToken } from './exchange.ts';
-import { explain } from './explain.ts';
-import { unforeseen } from './failure.ts';
-import { type Network, readNetwork } from './network.ts';
-import { agentTrust, ConnectionPool } from './pool.ts';
-import { publish } from './publish.ts';
-import { reportIdentity, reportIdToken, reportTokens } from './report.ts';
-import { type Request, readRequest, type Source } from './request.ts';
-import type { ScopeLine } from './scopes.ts';
-import { type OpenSource, openSource } from './source.ts';
-import type { Surroundings } from './surroundings.ts';
-import { createWire } from './wire.ts';
+import type { Agent } from './agent/agent.ts';
+import type { Surroundings } from './agent/surroundings.ts';
+import type { AccessToken } from './exchange/exchange.ts';
+import { unforeseen } from './failure/failure.ts';
+import { ConnectionPool } from './network/pool.ts';
+import { type Network, readNetwork } from './network/settings.ts';
+import { agentTrust } from './network/trust.ts';
+import { createWire } from './network/wire.ts';
+import { explain } from './publish/explain.ts';
+import { publish } from './publish/outputs.ts';
+import { reportIdentity, reportIdToken, reportTokens } from './publish/report.ts';
+import type { Source } from './request/identity.ts';
+import { type Request, readRequest } from './request/request.ts';
+import type { ScopeLine } from './request/scopes.ts';
+import { type OpenSource, openSource } from './source/source.ts';
 
 /** The step, from its inputs to its outputs. Throws a Failure where it cannot give all that it was asked for. */
 export async function run(agent: Agent, surroundings: Surroundings): Promise<void> {
@@ -33,7 +35,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   if (!mayBeBound(request.source)) {
     pool.warm(new URL(request.authority));
   }
-  const [source, { createExchange }] = await Promise.all([opening, import('./exchange.ts')]);
+  const [source, { createExchange }] = await Promise.all([opening, import('./exchange/exchange.ts')]);
   reportIdToken(request, source, surroundings.now(), agent);
 
   const exchange = createExchange({
@@ -50,7 +52,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
   publish(request, source, tokens, agent);
   if (request.exports.size > 0) {
-    const { exportToLaterSteps } = await import('./later-steps.ts');
+    const { exportToLaterSteps } = await import('./publish/later-steps.ts');
     await exportToLaterSteps(request, source, network, agent, surroundings);
   }
 }

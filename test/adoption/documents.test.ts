@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, posix } from 'node:path';
+import { basename, dirname, join, posix } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { filesWithTables, withTables } from '../../scripts/documents.ts';
 import { visibleInputs } from '../../scripts/form.ts';
+import { folders, taskSources } from '../../scripts/imports.ts';
 import { readJson, root } from '../../scripts/layout.ts';
 import { readManifest } from '../../scripts/manifest.ts';
-import { codes } from '../../tasks/EntraTokenV1/catalogue.ts';
+import { codes } from '../../tasks/EntraTokenV1/failure/catalogue.ts';
 import { blocks, markdownFiles } from './markdown.ts';
 
 const REPOSITORY = 'https://github.com/entra-token/entra-token';
@@ -41,18 +42,20 @@ describe('the documentation', () => {
     }
   });
 
-  it('has each file of the task in its map of the house', () => {
-    const map = documents.get('README.md') ?? '';
-    const files = readdirSync(join(root, 'tasks', 'EntraTokenV1')).filter((name) => name.endsWith('.ts'));
-    assert.deepEqual(
-      files.filter((name) => !map.includes(`\`${name}\``)),
-      [],
-    );
+  it('names each folder and each program of the task in README.md, with every file of a folder', () => {
+    const [, map = ''] = (documents.get('README.md') ?? '').split('## Where things are');
+    const sources = [...taskSources().keys()];
     const named = [...map.matchAll(/`([\w-]+\.ts)`/g)].map(([, name = '']) => name);
-    assert.deepEqual(
-      named.filter((name) => !files.includes(name)),
-      [],
-    );
+    assert.deepEqual(named.toSorted(), sources.map((file) => basename(file)).toSorted());
+    for (const folder of folders) {
+      const row = map.split('\n').find((line) => line.startsWith(`| \`${folder}/\``)) ?? '';
+      const own = sources.filter((file) => dirname(file) === folder).map((file) => basename(file));
+      assert.deepEqual(
+        own.filter((file) => !row.includes(`\`${file}\``)),
+        [],
+        folder,
+      );
+    }
   });
 
   it('names only errors that there are', () => {

@@ -1,27 +1,27 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { holds, inputsOfRule, visibleInputs } from '../../scripts/form.ts';
+import { taskSources } from '../../scripts/imports.ts';
 import { readJson, root } from '../../scripts/layout.ts';
 import { readManifest } from '../../scripts/manifest.ts';
 import { pictures } from '../../scripts/pictures.ts';
 import { digestOf, readPng } from '../../scripts/png.ts';
-import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent.ts';
-import { publicCloud } from '../../tasks/EntraTokenV1/clouds.ts';
-import { exportFacts, exportVariables } from '../../tasks/EntraTokenV1/exports.ts';
-import { readIdToken } from '../../tasks/EntraTokenV1/id-token.ts';
-import { publish } from '../../tasks/EntraTokenV1/publish.ts';
+import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent/agent.ts';
+import { readIdToken } from '../../tasks/EntraTokenV1/id-token/id-token.ts';
+import { exportFacts, exportVariables } from '../../tasks/EntraTokenV1/publish/exports.ts';
+import { publish } from '../../tasks/EntraTokenV1/publish/outputs.ts';
+import { publicCloud } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import {
   type CredentialSource,
   credentialSources,
   exportKinds,
   inputNames,
-  type Request,
-  readRequest,
-} from '../../tasks/EntraTokenV1/request.ts';
-import { Secret } from '../../tasks/EntraTokenV1/secret.ts';
-import type { OpenSource } from '../../tasks/EntraTokenV1/source.ts';
+} from '../../tasks/EntraTokenV1/request/inputs.ts';
+import { type Request, readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
+import type { OpenSource } from '../../tasks/EntraTokenV1/source/source.ts';
+import { Secret } from '../../tasks/EntraTokenV1/text/secret.ts';
 
 const manifest = readManifest();
 const input = (name: string) => {
@@ -336,9 +336,8 @@ function everyOutput(): Set<string> {
   publish(request, open, new Map(request.scopes.map((line) => [line, token])), {
     setOutput: (name) => names.add(name),
   });
-  const folder = join(root, 'tasks', 'EntraTokenV1');
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.ts'))) {
-    for (const [, name = ''] of readFileSync(join(folder, file), 'utf8').matchAll(/setOutput\(\s*'(\w+)'/g)) {
+  for (const text of taskSources().values()) {
+    for (const [, name = ''] of text.matchAll(/setOutput\(\s*'(\w+)'/g)) {
       names.add(name);
     }
   }

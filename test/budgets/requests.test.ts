@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { presetNames } from '../../tasks/EntraTokenV1/clouds.ts';
+import { presetNames } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import type { ServiceConnection } from '../agent/job.ts';
 import { runJob } from '../agent/job.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';

@@ -15,9 +15,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { cacheFolder } from '../../tasks/EntraTokenV1/code-cache.ts';
+import { cacheFolder } from '../../tasks/EntraTokenV1/agent/code-cache.ts';
 
-const module = join(import.meta.dirname, '../../tasks/EntraTokenV1/code-cache.ts');
+const module = join(import.meta.dirname, '../../tasks/EntraTokenV1/agent/code-cache.ts');
 
 /** A program as main.ts is one: it starts itself from the cache, runs, and keeps the code at its end. */
 const program = (folder: string): string => `

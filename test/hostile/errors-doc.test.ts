@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { root } from '../../scripts/layout.ts';
-import { catalogue, codeOfAadsts, codeOfNodeError, codes } from '../../tasks/EntraTokenV1/catalogue.ts';
+import { catalogue, codeOfAadsts, codeOfNodeError, codes } from '../../tasks/EntraTokenV1/failure/catalogue.ts';
 
 /** The text under each heading of the second level, by the heading. */
 function sectionsOf(markdown: string): Map<string, string> {

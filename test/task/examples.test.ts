@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { root } from '../../scripts/layout.ts';
-import { credentialSources } from '../../tasks/EntraTokenV1/request.ts';
+import { credentialSources } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { runPipelineFile, whyMissing } from '../rehearsal.ts';
 import { assertNothingLeaked } from './steps.ts';

@@ -1,9 +1,9 @@
 import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readAuthority } from '../../tasks/EntraTokenV1/authority.ts';
-import { china, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/clouds.ts';
-import { type ConnectionKind, readConnection } from '../../tasks/EntraTokenV1/connection.ts';
+import { readAuthority } from '../../tasks/EntraTokenV1/request/authority.ts';
+import { china, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/request/clouds.ts';
+import { type ConnectionKind, readConnection } from '../../tasks/EntraTokenV1/request/connection.ts';
 import { endpoint } from './fake-agent.ts';
 
 for (const [text, origin] of [

@@ -3,15 +3,20 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { type ExportFacts, exportVariables, needsTokenFile, setExports } from '../../tasks/EntraTokenV1/exports.ts';
-import { exportKinds } from '../../tasks/EntraTokenV1/request.ts';
 import {
   isExportedTokenFile,
   isTokenFolder,
   newTokenFolder,
   removeTokenFolder,
   tokenFileIn,
-} from '../../tasks/EntraTokenV1/token-folder.ts';
+} from '../../tasks/EntraTokenV1/background/token-folder.ts';
+import {
+  type ExportFacts,
+  exportVariables,
+  needsTokenFile,
+  setExports,
+} from '../../tasks/EntraTokenV1/publish/exports.ts';
+import { exportKinds } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { fakeAgent } from './fake-agent.ts';
 
 const facts: ExportFacts = {

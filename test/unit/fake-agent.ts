@@ -1,4 +1,4 @@
-import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent.ts';
+import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent/agent.ts';
 
 export interface FakeConnection {
   scheme?: string;

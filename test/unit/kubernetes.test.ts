@@ -4,8 +4,8 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { bindingPool, readIdentityBinding, throughProxy } from '../../tasks/EntraTokenV1/identity-binding.ts';
-import { readTokenFile } from '../../tasks/EntraTokenV1/kubernetes.ts';
+import { bindingPool, readIdentityBinding, throughProxy } from '../../tasks/EntraTokenV1/id-token/identity-binding.ts';
+import { readTokenFile } from '../../tasks/EntraTokenV1/id-token/kubernetes.ts';
 import { createAuthority } from '../cloud/certificates.ts';
 import { kubernetes } from '../cloud/kubernetes.ts';
 

@@ -1,8 +1,8 @@
 import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Bypass, proxyFor, readNetwork } from '../../tasks/EntraTokenV1/network.ts';
-import { delayAfter, isTransientStatus, readRetryAfter } from '../../tasks/EntraTokenV1/retry.ts';
+import { delayAfter, isTransientStatus, readRetryAfter } from '../../tasks/EntraTokenV1/network/retry.ts';
+import { type Bypass, proxyFor, readNetwork } from '../../tasks/EntraTokenV1/network/settings.ts';
 import { type AgentFacts, fakeAgent } from './fake-agent.ts';
 
 const read = (facts: AgentFacts) => readNetwork(fakeAgent(facts).agent);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PieceGuard } from '../../tasks/EntraTokenV1/piece-guard.ts';
+import { PieceGuard } from '../../tasks/EntraTokenV1/text/piece-guard.ts';
 
 const secret = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIGxvbmcgc3ViamVjdCJ9.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg';
 const guard = new PieceGuard();

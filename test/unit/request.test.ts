@@ -1,9 +1,9 @@
 import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { china, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/clouds.ts';
-import { type IdTokenAddress, readJob } from '../../tasks/EntraTokenV1/job.ts';
-import { readRequest } from '../../tasks/EntraTokenV1/request.ts';
+import { type IdTokenAddress, readJob } from '../../tasks/EntraTokenV1/agent/job.ts';
+import { china, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/request/clouds.ts';
+import { readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import { type AgentFacts, fakeAgent } from './fake-agent.ts';
 
 const connections = {

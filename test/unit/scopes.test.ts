@@ -7,8 +7,8 @@ import {
   privateCloud,
   publicCloud,
   usGovernment,
-} from '../../tasks/EntraTokenV1/clouds.ts';
-import { readScopes } from '../../tasks/EntraTokenV1/scopes.ts';
+} from '../../tasks/EntraTokenV1/request/clouds.ts';
+import { readScopes } from '../../tasks/EntraTokenV1/request/scopes.ts';
 
 const devOps = '499b84ac-1321-427f-aa17-267ca6975798';
 

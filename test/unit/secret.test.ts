@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { format, inspect } from 'node:util';
-import { readIdToken } from '../../tasks/EntraTokenV1/id-token.ts';
-import { printableForms, Secret } from '../../tasks/EntraTokenV1/secret.ts';
+import { readIdToken } from '../../tasks/EntraTokenV1/id-token/id-token.ts';
+import { printableForms, Secret } from '../../tasks/EntraTokenV1/text/secret.ts';
 
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const claims = { iss: 'https://issuer', sub: 'subject', aud: 'audience', exp: 1_800_000_000, iat: 1_799_999_400 };

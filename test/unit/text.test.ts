@@ -1,8 +1,8 @@
 import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { difference } from '../../tasks/EntraTokenV1/explain.ts';
-import { alsoInParts, duration, instant, printable, splitHidden } from '../../tasks/EntraTokenV1/text.ts';
+import { difference } from '../../tasks/EntraTokenV1/publish/explain.ts';
+import { alsoInParts, duration, instant, printable, splitHidden } from '../../tasks/EntraTokenV1/text/text.ts';
 
 for (const [title, text, shown] of [
   ['a command of the agent', '##vso[task.complete result=Succeeded]', '# #vso[task.complete result=Succeeded]'],

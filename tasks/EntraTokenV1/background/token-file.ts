@@ -1,0 +1,42 @@
+import { randomUUID } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorCode, Failure } from '../failure/failure.ts';
+import type { Secret } from '../text/secret.ts';
+import { TOKEN_FILE, tokenFileIn } from './token-folder.ts';
+
+/** Windows refuses to replace a file in the moment in which somebody has it open. */
+const REPLACE_TRIES = 50;
+
+/** Puts the token in place at one stroke: whoever reads the file finds the old one or the new one, whole. Throws ET_TOKEN_FILE. */
+export function writeTokenFile(folder: string, token: Secret): void {
+  writeWhole(folder, TOKEN_FILE, token.reveal());
+}
+
+/** Writes a file of the folder beside its place, 0600, and renames it. Throws ET_TOKEN_FILE. */
+export function writeWhole(folder: string, name: string, text: string): void {
+  const place = join(folder, name);
+  const beside = join(folder, `.${name}-${randomUUID()}`);
+  try {
+    writeFileSync(beside, text, { mode: 0o600, flag: 'wx' });
+    for (let tries = 1; ; tries++) {
+      try {
+        renameSync(beside, place);
+        return;
+      } catch (error) {
+        if (tries === REPLACE_TRIES || !['EPERM', 'EACCES', 'EBUSY'].includes(errorCode(error) ?? '')) {
+          throw error;
+        }
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      }
+    }
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw new Failure('ET_TOKEN_FILE', `The file ${place} cannot be written (${errorCode(error) ?? 'no error code'}).`);
+  }
+}
+
+/** Removes the token alone; the folder stays. */
+export function removeTokenFile(folder: string): void {
+  rmSync(tokenFileIn(folder), { force: true });
+}

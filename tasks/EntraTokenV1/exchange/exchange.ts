@@ -1,0 +1,242 @@
+import { randomUUID } from 'node:crypto';
+import { ConfidentialClientApplication, type INetworkModule, type NetworkRequestOptions } from '@azure/msal-node';
+import { codeOfAadsts } from '../failure/catalogue.ts';
+import { EntraRefusal, Failure } from '../failure/failure.ts';
+import type { IdToken } from '../id-token/id-token.ts';
+import { isTransientStatus } from '../network/retry.ts';
+import type { Answer, Send } from '../network/wire.ts';
+import { isRecord } from '../text/json.ts';
+import { type Mask, Secret } from '../text/secret.ts';
+
+/** An access token as later steps get it. Times are milliseconds since 1970. */
+export interface AccessToken {
+  readonly token: Secret;
+  readonly tokenType: 'Bearer';
+  readonly expiresAt: number;
+  /** When Entra advises to ask for a new one, where it does. */
+  readonly refreshAt: number | undefined;
+}
+
+export interface ExchangeOptions {
+  /** Origin of Entra, `https://host`. */
+  readonly authority: string;
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly claims: string | undefined;
+  readonly enableCae: boolean;
+  /** Gives an ID token that still lives; asked anew for each exchange. */
+  readonly idToken: () => Promise<IdToken>;
+  readonly send: Send;
+  readonly mask: Mask;
+}
+
+/** Gives an access token for a scope; throws a Failure. Several calls may run side by side. */
+export type Exchange = (scope: string) => Promise<AccessToken>;
+
+/** The exchange of one client in one tenant, by MSAL over our own wire. */
+export function createExchange(options: ExchangeOptions): Exchange {
+  const { authority, tenantId, clientId } = options;
+  const tokenEndpoint = `${authority}/${tenantId}/oauth2/v2.0/token`;
+  const seen = new Map<string, Failure>();
+  const application = new ConfidentialClientApplication({
+    auth: {
+      clientId,
+      authority: `${authority}/${tenantId}`,
+      clientAssertion: async () => (await options.idToken()).token.reveal(),
+      clientCapabilities: options.enableCae ? ['CP1'] : [],
+      // All that discovery would ask for is given, so that MSAL makes the token request alone, on any host.
+      knownAuthorities: [new URL(authority).host],
+      cloudDiscoveryMetadata: cloudDiscovery(authority),
+      authorityMetadata: authorityMetadata(authority, tenantId),
+    },
+    system: { networkClient: entraClient(tokenEndpoint, options, seen) },
+  });
+  return async (scope) => {
+    const correlationId = randomUUID();
+    try {
+      const result = await application.acquireTokenByClientCredential({
+        scopes: [scope],
+        correlationId,
+        skipCache: true,
+        // Keeps an inherited MSAL_FORCE_REGION from sending the ID token to another host.
+        azureRegion: 'DisableMsalForceRegion',
+        ...(options.claims === undefined ? {} : { claims: options.claims }),
+      });
+      if (result?.expiresOn) {
+        return {
+          token: Secret.masked(result.accessToken, options.mask),
+          tokenType: 'Bearer',
+          expiresAt: result.expiresOn.getTime(),
+          refreshAt: result.refreshOn?.getTime(),
+        };
+      }
+      throw new Failure('ET_ENTRA_ANSWER', 'Entra gave no access token.');
+    } catch (error) {
+      // MSAL wraps what its network client throws; the failure itself says more.
+      throw seen.get(correlationId) ?? error;
+    }
+  };
+}
+
+function cloudDiscovery(authority: string): string {
+  const { host } = new URL(authority);
+  return JSON.stringify({
+    tenant_discovery_endpoint: `${authority}/common/v2.0/.well-known/openid-configuration`,
+    'api-version': '1.1',
+    metadata: [{ preferred_network: host, preferred_cache: host, aliases: [host] }],
+  });
+}
+
+function authorityMetadata(authority: string, tenantId: string): string {
+  return JSON.stringify({
+    token_endpoint: `${authority}/${tenantId}/oauth2/v2.0/token`,
+    authorization_endpoint: `${authority}/${tenantId}/oauth2/v2.0/authorize`,
+    issuer: `${authority}/${tenantId}/v2.0`,
+    jwks_uri: `${authority}/${tenantId}/discovery/v2.0/keys`,
+  });
+}
+
+function entraClient(
+  tokenEndpoint: string,
+  { send, mask }: ExchangeOptions,
+  seen: Map<string, Failure>,
+): INetworkModule {
+  const post = async (url: string, options?: NetworkRequestOptions): Promise<Record<string, unknown>> => {
+    // The ID token goes to the token endpoint of the step's own authority, and nowhere else.
+    if (url.split('?')[0] !== tokenEndpoint) {
+      throw new Failure('ET_UNEXPECTED', 'MSAL asked for another address than the token endpoint.');
+    }
+    const answer = await send({
+      url: new URL(url),
+      headers: options?.headers ?? {},
+      body: options?.body ?? '',
+      service: 'Entra',
+    });
+    return readTokenAnswer(answer, mask);
+  };
+  return {
+    sendGetRequestAsync: () =>
+      Promise.reject(new Failure('ET_UNEXPECTED', 'MSAL asked for metadata that it was given.')),
+    async sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions) {
+      try {
+        // MSAL names the type of the body it awaits; readTokenAnswer has checked that body.
+        return { status: 200, headers: {}, body: (await post(url, options)) as T };
+      } catch (error) {
+        if (error instanceof Failure && options?.correlationId !== undefined) {
+          seen.set(options.correlationId, error);
+        }
+        throw error;
+      }
+    },
+  };
+}
+
+/**
+ * RFC 6750, section 2.1: what a bearer token may be made of. It has no blank, line end or macro; and a shorter one, once
+ * masked, would blot out ordinary words of the log.
+ */
+const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]{16,}=*$/;
+
+/** The checked fields of a token answer, the token masked; throws a Failure for every other answer. */
+function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
+  const body = parse(answer.body);
+  if (answer.status !== 200 || body === undefined) {
+    throw refusal(answer, body);
+  }
+  const { access_token: token, token_type: type, expires_in: expiresIn, refresh_in: refreshIn } = body;
+  if (typeof token !== 'string' || !BEARER_TOKEN.test(token)) {
+    throw new Failure('ET_ENTRA_ANSWER', 'Entra answered HTTP 200 without a usable access token.');
+  }
+  Secret.masked(token, mask);
+  if (typeof type !== 'string' || type.toLowerCase() !== 'bearer') {
+    throw new Failure('ET_ENTRA_ANSWER', 'Entra answered with a token that is no bearer token, which is not used.');
+  }
+  const seconds = Number(expiresIn);
+  if (!(seconds > 0 && seconds < 10 * 366 * 24 * 3600)) {
+    throw new Failure(
+      'ET_ENTRA_ANSWER',
+      'Entra answered with an access token that has no usable lifetime (expires_in).',
+    );
+  }
+  const refresh = Number(refreshIn);
+  return {
+    token_type: 'Bearer',
+    access_token: token,
+    expires_in: seconds,
+    ...(refresh > 0 && refresh <= seconds ? { refresh_in: refresh } : {}),
+  };
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const body: unknown = JSON.parse(text);
+    return isRecord(body) ? body : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(answer: Answer, body: Record<string, unknown> | undefined): Failure {
+  const effort = answer.tries > 1 ? ` to the last of ${answer.tries} tries` : '';
+  if (answer.status >= 300 && answer.status <= 399) {
+    return new Failure(
+      'ET_ENTRA_ANSWER',
+      `Entra answered HTTP ${answer.status}, a redirect, which is not followed with a credential.`,
+    );
+  }
+  const aadsts = body === undefined ? undefined : aadstsOf(body);
+  const ids = body === undefined ? '' : supportIds(body);
+  const number = aadsts === undefined ? '' : `, AADSTS${aadsts}`;
+  const isKnown = aadsts !== undefined && codeOfAadsts(aadsts) !== 'ET_ENTRA_REFUSED';
+  if (aadsts !== undefined && (isKnown || !isTransientStatus(answer.status))) {
+    return new EntraRefusal(
+      codeOfAadsts(aadsts),
+      `Entra answered AADSTS${aadsts}${effort}${ids}.`,
+      aadsts,
+      answer.skewMs,
+    );
+  }
+  if (answer.status === 429) {
+    return new Failure('ET_ENTRA_THROTTLED', `Entra answered HTTP 429${number}${effort}${ids}.`);
+  }
+  if (answer.status === 408 || answer.status >= 500) {
+    return new Failure('ET_ENTRA_UNAVAILABLE', `Entra answered HTTP ${answer.status}${number}${effort}${ids}.`);
+  }
+  const error = body?.['error'];
+  if (answer.status >= 400 && typeof error === 'string' && /^[a-z_]{3,40}$/.test(error)) {
+    return new EntraRefusal(
+      'ET_ENTRA_REFUSED',
+      `Entra answered HTTP ${answer.status}, ${error}${ids}.`,
+      undefined,
+      answer.skewMs,
+    );
+  }
+  return new Failure('ET_ENTRA_ANSWER', `Entra answered HTTP ${answer.status} with a body that is no token answer.`);
+}
+
+/** The first of `error_codes`, else the number in the description; the description itself is never shown. */
+function aadstsOf(body: Record<string, unknown>): number | undefined {
+  const codes = body['error_codes'];
+  const first: unknown = Array.isArray(codes) ? codes[0] : undefined;
+  if (typeof first === 'number' && Number.isSafeInteger(first) && first > 0) {
+    return first;
+  }
+  const description = body['error_description'];
+  const number = typeof description === 'string' ? /AADSTS(\d{4,9})/.exec(description)?.[1] : undefined;
+  return number === undefined ? undefined : Number(number);
+}
+
+/** The identifiers that Microsoft's support asks for. */
+function supportIds(body: Record<string, unknown>): string {
+  const ids = [
+    ['trace_id', 'trace ID'],
+    ['correlation_id', 'correlation ID'],
+    ['timestamp', 'at'],
+  ].flatMap(([field = '', name]) => {
+    const value = body[field];
+    return typeof value === 'string' && /^[0-9a-fA-F-]{36}$|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/.test(value)
+      ? [`${name} ${value}`]
+      : [];
+  });
+  return ids.length === 0 ? '' : ` (${ids.join(', ')})`;
+}

@@ -1,0 +1,146 @@
+import { readFileSync } from 'node:fs';
+import * as tls from 'node:tls';
+import { Failure } from '../failure/failure.ts';
+import { ConnectionPool } from '../network/pool.ts';
+import { printable } from '../text/text.ts';
+
+/** The token proxy of an AKS identity binding, from the variables that its webhook sets on the pod. */
+export interface IdentityBinding {
+  /** https, with the path that is put in front of each request's own. */
+  readonly proxy: URL;
+  readonly serverName: string | undefined;
+  readonly authorities: { readonly file: string } | { readonly pem: string } | undefined;
+}
+
+const PROXY = 'AZURE_KUBERNETES_TOKEN_PROXY';
+const SERVER_NAME = 'AZURE_KUBERNETES_SNI_NAME';
+const CA_FILE = 'AZURE_KUBERNETES_CA_FILE';
+const CA_DATA = 'AZURE_KUBERNETES_CA_DATA';
+
+/** The four variables as they stand in the environment; looked at only when a Kubernetes token is really used. */
+export interface BindingVariables {
+  readonly proxy: string | undefined;
+  readonly serverName: string | undefined;
+  readonly caFile: string | undefined;
+  readonly caData: string | undefined;
+}
+
+export function bindingVariables(from: {
+  readonly environment: (name: string) => string | undefined;
+}): BindingVariables {
+  const [proxy, serverName, caFile, caData] = [PROXY, SERVER_NAME, CA_FILE, CA_DATA].map(
+    (name) => from.environment(name)?.trim() || undefined,
+  );
+  return { proxy, serverName, caFile, caData };
+}
+
+/**
+ * Fits the four variables together as the Azure SDK for Go does (azidentity, customtokenproxy). Gives undefined where
+ * there is no identity binding; throws ET_IDENTITY_BINDING where the variables contradict each other.
+ */
+export function readIdentityBinding(variables: BindingVariables): IdentityBinding | undefined {
+  const { proxy, serverName, caFile, caData } = variables;
+  if (proxy === undefined) {
+    const others = Object.entries({ [SERVER_NAME]: serverName, [CA_FILE]: caFile, [CA_DATA]: caData });
+    const set = others.flatMap(([name, value]) => (value === undefined ? [] : [name]));
+    if (set.length > 0) {
+      throw new Failure('ET_IDENTITY_BINDING', `${set.join(' and ')} stand without ${PROXY}.`);
+    }
+    return undefined;
+  }
+  if (caFile !== undefined && caData !== undefined) {
+    throw new Failure('ET_IDENTITY_BINDING', `${CA_FILE} and ${CA_DATA} are both set; only one of them may be.`);
+  }
+  return {
+    proxy: readProxy(proxy),
+    serverName,
+    authorities: caFile !== undefined ? { file: caFile } : caData !== undefined ? { pem: caData } : undefined,
+  };
+}
+
+function readProxy(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Failure('ET_IDENTITY_BINDING', `${PROXY} is no address.`);
+  }
+  const faults = [
+    url.protocol === 'https:' ? [] : ['does not begin with https://'],
+    url.username === '' && url.password === '' ? [] : ['names a user'],
+    url.search === '' && !text.includes('?') ? [] : ['has a query'],
+    url.hash === '' && !text.includes('#') ? [] : ['has a fragment'],
+  ].flat();
+  if (faults.length > 0) {
+    throw new Failure('ET_IDENTITY_BINDING', `${PROXY} ${faults.join(', and ')}.`);
+  }
+  return url;
+}
+
+/** The address of a request on the proxy: the proxy's own path, then the request's. */
+export function throughProxy(binding: IdentityBinding, url: URL): URL {
+  const address = new URL(binding.proxy);
+  address.pathname = `${binding.proxy.pathname.replace(/\/+$/, '')}${url.pathname}`;
+  address.search = url.search;
+  return address;
+}
+
+/**
+ * Gives the pool for the next try. With authorities of its own only those are trusted, not the system's. The file is
+ * read for each try; one that changed makes a new pool, and one that is empty or torn in the middle of a rotation
+ * leaves the last good one in force. Throws ET_IDENTITY_BINDING where there is no good one yet.
+ */
+export function bindingPool(binding: IdentityBinding): () => ConnectionPool {
+  let current: { readonly pem: string | undefined; readonly pool: ConnectionPool } | undefined;
+  return () => {
+    const pem = readAuthorities(binding);
+    if (current !== undefined && (pem === undefined || pem === current.pem)) {
+      return current.pool;
+    }
+    if (binding.authorities !== undefined && pem === undefined) {
+      throw new Failure(
+        'ET_IDENTITY_BINDING',
+        `${describeAuthorities(binding)} cannot be read or holds no certificate.`,
+      );
+    }
+    try {
+      current = { pem, pool: createPool(binding, pem) };
+    } catch {
+      if (current === undefined) {
+        throw new Failure(
+          'ET_IDENTITY_BINDING',
+          `${describeAuthorities(binding)} holds no certificate that can be used.`,
+        );
+      }
+    }
+    return current.pool;
+  };
+}
+
+function createPool(binding: IdentityBinding, pem: string | undefined): ConnectionPool {
+  return new ConnectionPool({
+    // The proxy stands in the cluster; the agent's own proxy leads out of it.
+    network: undefined,
+    trust: { context: tls.createSecureContext(pem === undefined ? {} : { ca: pem }), wider: undefined },
+    ...(binding.serverName === undefined ? {} : { servername: binding.serverName }),
+  });
+}
+
+function readAuthorities({ authorities }: IdentityBinding): string | undefined {
+  if (authorities === undefined) {
+    return undefined;
+  }
+  let pem = '';
+  try {
+    pem = 'file' in authorities ? readFileSync(authorities.file, 'utf8') : authorities.pem;
+  } catch {
+    return undefined;
+  }
+  return /-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(pem) ? pem : undefined;
+}
+
+function describeAuthorities({ authorities }: IdentityBinding): string {
+  return authorities !== undefined && 'file' in authorities
+    ? `${CA_FILE} (${printable(authorities.file, 300)})`
+    : CA_DATA;
+}

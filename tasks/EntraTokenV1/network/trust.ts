@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+import * as tls from 'node:tls';
+import { Failure } from '../failure/failure.ts';
+import type { ClientCertificate, Network } from './settings.ts';
+
+/** Whom a connection trusts. */
+export interface Trust {
+  readonly context: tls.SecureContext;
+  /** Whom else it trusts, made when a certificate is not from the first; undefined where nobody else is trusted. */
+  readonly wider: (() => tls.SecureContext) | undefined;
+}
+
+/**
+ * The authorities and the client certificate of the agent's configuration. The authorities come in addition to the
+ * system's and to NODE_EXTRA_CA_CERTS; but where the agent names some, they are usually the ones that count, so they
+ * are tried alone first: taking in the system's 150 certificates costs as much time as a request.
+ * Throws a Failure for a certificate or key that cannot be used.
+ */
+export function agentTrust(
+  network: Pick<Network, 'authorities' | 'extraAuthoritiesFile' | 'clientCertificate'>,
+): Trust {
+  const create = (options: tls.SecureContextOptions): tls.SecureContext => {
+    try {
+      return tls.createSecureContext({ ...clientOptions(network.clientCertificate), ...options });
+    } catch {
+      throw new Failure(
+        'ET_CERTIFICATE_FILE',
+        'The agent’s client certificate, its key or the authorities cannot be used.',
+      );
+    }
+  };
+  const { authorities } = network;
+  if (authorities === undefined) {
+    return { context: create({}), wider: undefined };
+  }
+  return {
+    context: create({ ca: authorities }),
+    wider: () => {
+      const context = create({});
+      // Node 20 forgets NODE_EXTRA_CA_CERTS when an authority is added to its own.
+      for (const pem of [authorities, readExtra(network.extraAuthoritiesFile)]) {
+        addAuthorities(context, pem);
+      }
+      return context;
+    },
+  };
+}
+
+/** Node itself warns of a file that it cannot read, and goes on without it. */
+function readExtra(file: string | undefined): string {
+  try {
+    return file === undefined ? '' : readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function clientOptions(client: ClientCertificate | undefined): tls.SecureContextOptions {
+  if (client === undefined) {
+    return {};
+  }
+  const passphrase = client.passphrase?.reveal();
+  return {
+    cert: client.certificate,
+    key: client.key.reveal(),
+    ...(passphrase === undefined ? {} : { passphrase }),
+  };
+}
+
+/** `SecureContext.context` is OpenSSL's own; Node leaves it untyped. */
+function addAuthorities(context: tls.SecureContext, pem: string): void {
+  if (pem === '') {
+    return;
+  }
+  const native: unknown = context.context;
+  if (typeof native !== 'object' || native === null || !('addCACert' in native)) {
+    throw new TypeError('no addCACert');
+  }
+  const { addCACert } = native;
+  if (typeof addCACert !== 'function') {
+    throw new TypeError('no addCACert');
+  }
+  addCACert.call(native, pem);
+}

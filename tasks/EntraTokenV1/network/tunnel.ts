@@ -1,0 +1,86 @@
+import * as http from 'node:http';
+import * as https from 'node:https';
+import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type * as tls from 'node:tls';
+import { TRY_MS } from './retry.ts';
+import type { HttpProxy } from './settings.ts';
+
+/** The proxy answered CONNECT with a status that opens no tunnel. */
+export class ProxyRefusal extends Error {
+  readonly status: number;
+  /** The header `Retry-After` as it came. */
+  readonly retryAfter: string | undefined;
+
+  constructor({ statusCode, headers }: http.IncomingMessage) {
+    super(`the proxy answered ${statusCode}`);
+    this.status = statusCode ?? 0;
+    this.retryAfter = headers['retry-after'];
+  }
+}
+
+/** The proxy itself could not be reached, or did not answer in HTTP. */
+export class ProxyFailure extends Error {}
+
+/** Time for the proxy to open a tunnel: less than a try has, so that a silent proxy is named as what it is. */
+const TUNNEL_MS = TRY_MS - 1000;
+
+/** Time for one address of a name before the next is tried too. Node's 250 ms is less than a slow handshake needs. */
+export const NEXT_ADDRESS_MS = 1000;
+
+/** Asks the proxy for a tunnel to `authority` (host:port); gives up after the time of one try. */
+export function openTunnel(
+  proxy: HttpProxy,
+  authority: string,
+  tlsOptions: Pick<tls.ConnectionOptions, 'secureContext' | 'rejectUnauthorized'>,
+): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const url = new URL(proxy.url);
+    const secure = url.protocol === 'https:';
+    const headers: http.OutgoingHttpHeaders = { Host: authority };
+    if (proxy.username !== undefined || proxy.password !== undefined) {
+      const credentials = `${proxy.username ?? ''}:${proxy.password?.reveal() ?? ''}`;
+      headers['Proxy-Authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
+    }
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const options = {
+      method: 'CONNECT',
+      host,
+      port: url.port || (secure ? 443 : 80),
+      path: authority,
+      headers,
+      agent: false,
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
+    } as const;
+    const request = secure
+      ? // Node would take the server's name out of the header Host, which names the host behind the tunnel.
+        https.request({ ...options, ...tlsOptions, servername: isIP(host) === 0 ? host : '' })
+      : http.request(options);
+    const timer = setTimeout(
+      () => request.destroy(Object.assign(new Error('the proxy is silent'), { code: 'ETIMEDOUT' })),
+      TUNNEL_MS,
+    );
+    request.once('connect', (response, socket) => {
+      clearTimeout(timer);
+      // Any 2xx opens the tunnel (RFC 9110, 9.3.6).
+      if (response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode <= 299) {
+        resolve(socket);
+      } else {
+        socket.destroy();
+        reject(new ProxyRefusal(response));
+      }
+    });
+    // A proxy that refuses may answer as to any other request (Node: 'response' instead of 'connect').
+    request.once('response', (response) => {
+      clearTimeout(timer);
+      request.destroy();
+      reject(new ProxyRefusal(response));
+    });
+    request.on('error', (error) => {
+      clearTimeout(timer);
+      reject(new ProxyFailure('the proxy failed', { cause: error }));
+    });
+    request.end();
+  });
+}

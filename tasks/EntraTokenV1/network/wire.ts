@@ -1,0 +1,267 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import * as https from 'node:https';
+import { codeOfNodeError, isTransientNodeError } from '../failure/catalogue.ts';
+import { errorCode, Failure } from '../failure/failure.ts';
+import { duration } from '../text/text.ts';
+import type { ConnectionPool } from './pool.ts';
+import { ALL_TRIES_MS, isTransientStatus, readRetryAfter, TRY_MS, waitBeforeNext } from './retry.ts';
+import { ProxyFailure, ProxyRefusal } from './tunnel.ts';
+
+/** A request to one of the two services. Everything that we send is a POST. */
+export interface Post {
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** What the log calls the one that is asked. */
+  readonly service: 'Azure DevOps' | 'Entra';
+  /** Answers that are worth another try although their status does not say so. */
+  readonly isTransient?: (answer: Answer) => boolean;
+}
+
+/** A complete answer, whatever its status. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  /** How far the service's clock is ahead of ours, in milliseconds, where the answer has a `Date`. */
+  readonly skewMs: number | undefined;
+  /** How many tries it took, counted from 1, and how long, in milliseconds. */
+  readonly tries: number;
+  readonly tookMs: number;
+}
+
+/** Sends a request, again where that may help, and gives the last answer; throws a Failure where none came. */
+export type Send = (post: Post) => Promise<Answer>;
+
+export interface WireSurroundings {
+  /** Asked for each try, because an authority's certificate may have changed since the last one. */
+  readonly pool: () => ConnectionPool;
+  readonly now: () => number;
+  readonly sleep: (milliseconds: number) => Promise<void>;
+  readonly random: () => number;
+  readonly log: (line: string) => void;
+  /** Told when a request is on its way: the time until its answer is free for other work. */
+  readonly onSent?: () => void;
+  /** The time of one try and of all tries, where it is not the usual one. Milliseconds. */
+  readonly tryMs?: () => number;
+  readonly allTriesMs?: number;
+}
+
+/** An answer larger than this is none of the two services'. Bytes. */
+const LARGEST_ANSWER = 1024 * 1024;
+
+class AnswerTooLarge extends Error {}
+
+/** One path for both services, so that proxy, certificates, times and tries are decided once. */
+export function createWire(surroundings: WireSurroundings): Send {
+  const {
+    pool,
+    now,
+    sleep,
+    random,
+    log,
+    tryMs = () => TRY_MS,
+    allTriesMs = ALL_TRIES_MS,
+    onSent = () => {},
+  } = surroundings;
+  return async (post) => {
+    const start = now();
+    let before: Outcome | undefined;
+    for (let tries = 1; ; tries++) {
+      const left = tries === 1 ? Number.POSITIVE_INFINITY : allTriesMs - (now() - start);
+      const last = await once(post, pool(), Math.min(tryMs(), left), now, onSent);
+      // A last try that had less time than the others says nothing new by running out of it.
+      const outcome = left < tryMs() && isTimeout(last) && before !== undefined ? before : last;
+      before = outcome;
+      const tookMs = now() - start;
+      const askedMs = retryAfter(outcome, now());
+      const wait = isTransient(outcome, post)
+        ? waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random: random() })
+        : undefined;
+      if (wait === undefined) {
+        if ('error' in outcome) {
+          throw describe(outcome.error, post, tries, tookMs);
+        }
+        return { ...outcome, tries, tookMs };
+      }
+      log(
+        `${post.service} (${post.url.host}): ${brief(outcome)}; trying again in ${seconds(wait)} (try ${tries + 1}).`,
+      );
+      await sleep(wait);
+    }
+  };
+}
+
+type Arrived = Omit<Answer, 'tries' | 'tookMs'>;
+type Outcome = Arrived | { readonly error: unknown };
+
+async function once(
+  post: Post,
+  pool: ConnectionPool,
+  timeoutMs: number,
+  now: () => number,
+  onSent: () => void,
+): Promise<Outcome> {
+  try {
+    return await exchangeMessages(post, pool, timeoutMs, now, onSent);
+  } catch (error) {
+    return { error };
+  }
+}
+
+function exchangeMessages(
+  post: Post,
+  pool: ConnectionPool,
+  timeoutMs: number,
+  now: () => number,
+  onSent: () => void,
+): Promise<Arrived> {
+  return new Promise((resolve, reject) => {
+    const request = https.request(post.url, {
+      method: 'POST',
+      agent: pool,
+      headers: { ...post.headers, 'Content-Length': Buffer.byteLength(post.body) },
+    });
+    // One timer over everything: a server that sends a byte a second would never trip an idle timeout.
+    const timer = setTimeout(() => {
+      settle(() => reject(withCode('ETIMEDOUT')));
+      request.destroy();
+    }, timeoutMs);
+    const settle = (act: () => void): void => {
+      clearTimeout(timer);
+      act();
+    };
+    request.on('error', (error) => settle(() => reject(error)));
+    // A request that is destroyed without a socket ends in neither an answer nor an error.
+    request.once('close', () => settle(() => reject(withCode('ECONNRESET'))));
+    request.once('finish', onSent);
+    // Neither service changes the protocol: that is an answer as well, and a final one.
+    request.once('upgrade', (response, socket) => {
+      socket.destroy();
+      const { statusCode = 101, headers } = response;
+      settle(() => resolve({ status: statusCode, headers, body: '', skewMs: undefined }));
+    });
+    request.once('response', (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        chunks.push(chunk);
+        if (size > LARGEST_ANSWER) {
+          request.destroy(new AnswerTooLarge());
+          settle(() => reject(new AnswerTooLarge()));
+        }
+      });
+      response.on('error', (error) => settle(() => reject(error)));
+      response.once('end', () => {
+        settle(() =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString('utf8'),
+            skewMs: readSkew(response.headers.date, now()),
+          }),
+        );
+      });
+    });
+    request.end(post.body);
+  });
+}
+
+function isTimeout(outcome: Outcome): boolean {
+  return 'error' in outcome && errorCode(outcome.error) === 'ETIMEDOUT';
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/** The header has whole seconds: a clock is only off by what lies outside of the second that it names. */
+function readSkew(header: string | undefined, now: number): number | undefined {
+  const date = Date.parse(header ?? '');
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now) + Math.min(0, date + 999 - now);
+}
+
+function isTransient(outcome: Outcome, post: Post): boolean {
+  if ('status' in outcome) {
+    return isTransientStatus(outcome.status) || (post.isTransient?.({ ...outcome, tries: 1, tookMs: 0 }) ?? false);
+  }
+  if (outcome.error instanceof ProxyRefusal) {
+    return isTransientStatus(outcome.error.status);
+  }
+  const causes = causesOf(outcome.error instanceof ProxyFailure ? outcome.error.cause : outcome.error);
+  // Of a name's addresses, one that may answer next time is enough.
+  return causes.some(({ code }) => isTransientNodeError(code));
+}
+
+/** A date in the header is one of the service's clock. */
+function retryAfter(outcome: Outcome, now: number): number | undefined {
+  if ('status' in outcome) {
+    return readRetryAfter(outcome.headers['retry-after'], now + (outcome.skewMs ?? 0));
+  }
+  return outcome.error instanceof ProxyRefusal ? readRetryAfter(outcome.error.retryAfter, now) : undefined;
+}
+
+interface Cause {
+  readonly code: string;
+  readonly address: string | undefined;
+}
+
+/** Node joins the failures of a name's several addresses in an AggregateError whose own message is empty. */
+function causesOf(error: unknown): Cause[] {
+  if (error instanceof AggregateError) {
+    return error.errors.flatMap(causesOf);
+  }
+  const code = errorCode(error);
+  return code === undefined ? [] : [{ code, address: addressOf(error) }];
+}
+
+function addressOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('address' in error)) {
+    return undefined;
+  }
+  const port = 'port' in error ? error.port : undefined;
+  return typeof error.address === 'string' && typeof port === 'number' ? `${error.address} port ${port}` : undefined;
+}
+
+function brief(outcome: Outcome): string {
+  if ('status' in outcome) {
+    return `HTTP ${outcome.status}`;
+  }
+  if (outcome.error instanceof ProxyRefusal) {
+    return `the proxy answered HTTP ${outcome.error.status}`;
+  }
+  if (outcome.error instanceof ProxyFailure) {
+    return `the proxy failed: ${brief({ error: outcome.error.cause })}`;
+  }
+  const causes = causesOf(outcome.error).map(({ code, address }) => (address ? `${code} at ${address}` : code));
+  return causes.length > 0 ? causes.join(', ') : 'the connection failed';
+}
+
+function describe(error: unknown, post: Post, tries: number, tookMs: number): Failure {
+  const effort = tries === 1 ? '' : ` after ${tries} tries in ${duration(tookMs)}`;
+  const asked = `${post.service} at ${post.url.host}`;
+  if (error instanceof AnswerTooLarge) {
+    const code = post.service === 'Entra' ? 'ET_ENTRA_ANSWER' : 'ET_DEVOPS_ANSWER';
+    return new Failure(code, `${asked} sent an answer of more than ${LARGEST_ANSWER / 1024} KiB.`);
+  }
+  if (error instanceof ProxyRefusal) {
+    return new Failure(
+      'ET_PROXY',
+      `The proxy answered HTTP ${error.status} when asked for a tunnel to ${post.url.host}${effort}.`,
+    );
+  }
+  if (error instanceof ProxyFailure) {
+    return new Failure('ET_PROXY', `${asked} could not be asked${effort}: ${brief({ error })}.`);
+  }
+  const codes = causesOf(error);
+  if (codes.some(({ code }) => code.startsWith('HPE_'))) {
+    const code = post.service === 'Entra' ? 'ET_ENTRA_ANSWER' : 'ET_DEVOPS_ANSWER';
+    return new Failure(code, `${asked} did not answer in HTTP (${brief({ error })}).`);
+  }
+  return new Failure(codeOfNodeError(codes[0]?.code), `${asked} could not be asked${effort}: ${brief({ error })}.`);
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
+}

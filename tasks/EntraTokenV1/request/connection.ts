@@ -1,0 +1,153 @@
+import type { Endpoint } from '../agent/agent.ts';
+import { Failure } from '../failure/failure.ts';
+import { Secret } from '../text/secret.ts';
+import { printable } from '../text/text.ts';
+import { readAuthority } from './authority.ts';
+import { type Cloud, china, cloudOfAuthority, privateCloud, publicCloud, usGovernment } from './clouds.ts';
+
+export type ConnectionKind = 'azureRM' | 'azureDevOps';
+
+/** A service connection with workload identity federation, checked. */
+export interface ServiceConnection {
+  readonly id: string;
+  readonly clientId: string;
+  readonly tenantId: string;
+  readonly cloud: Cloud;
+  /** Origin of its Entra. */
+  readonly authority: string;
+  readonly subscriptionId: string | undefined;
+  /** What the connection itself stores of its federated credential; older connections lack it. */
+  readonly storedIssuer: string | undefined;
+  readonly storedSubject: string | undefined;
+  readonly isManagedIdentity: boolean;
+  /** What of it the agent replaces by `***` in everything that is printed, although none of it is secret. */
+  readonly hidden: readonly string[];
+  /** An ID token that the server bound to the connection for this job, where it did. */
+  readonly lateBoundIdToken: Secret | undefined;
+}
+
+const FEDERATED = 'workloadidentityfederation';
+
+/**
+ * Checks the connection that an input names. A connection to Azure DevOps carries client and tenant alone; nothing
+ * else is required of either kind. Throws a Failure that says what is missing or which scheme the connection has.
+ */
+export function readConnection(kind: ConnectionKind, id: string, endpoint: Endpoint | undefined): ServiceConnection {
+  if (endpoint === undefined) {
+    throw new Failure(
+      'ET_CONNECTION_UNAVAILABLE',
+      `The agent gave the step no service connection ${printable(id, 60)}.`,
+    );
+  }
+  if (endpoint.scheme.toLowerCase() !== FEDERATED) {
+    throw new Failure(
+      'ET_CONNECTION_NOT_FEDERATED',
+      `The service connection ${printable(id, 60)} ${schemeOf(endpoint)}.`,
+    );
+  }
+  const clientId = endpoint.parameter('serviceprincipalid');
+  const tenantId = endpoint.parameter('tenantid');
+  const missing = [clientId ? [] : ['client ID'], tenantId ? [] : ['tenant ID']].flat();
+  if (!clientId || !tenantId) {
+    throw new Failure(
+      'ET_CONNECTION_INCOMPLETE',
+      `The service connection ${printable(id, 60)} has no ${missing.join(' and no ')}.`,
+    );
+  }
+  for (const [what, value] of Object.entries({ 'client ID': clientId, 'tenant ID': tenantId })) {
+    if (!isIdentifier(value)) {
+      throw new Failure(
+        'ET_CONNECTION_INCOMPLETE',
+        `The ${what} of the service connection ${printable(id, 60)} is malformed.`,
+      );
+    }
+  }
+  const { cloud, authority } =
+    kind === 'azureRM' ? readCloud(endpoint) : { cloud: publicCloud, authority: publicCloud.authority };
+  const lateBound = endpoint.parameter('idToken');
+  const storedIssuer = endpoint.parameter('workloadIdentityFederationIssuer');
+  const storedSubject = endpoint.parameter('workloadIdentityFederationSubject');
+  return {
+    id,
+    clientId,
+    tenantId,
+    cloud,
+    authority,
+    subscriptionId: subscriptionOf(endpoint, kind),
+    storedIssuer,
+    storedSubject,
+    hidden: [clientId, storedIssuer, storedSubject].filter((value) => value !== undefined),
+    isManagedIdentity: kind === 'azureRM' && /managed/i.test(endpoint.data('identityType') ?? ''),
+    lateBoundIdToken: lateBound === undefined ? undefined : Secret.maskedByAgent(lateBound.trim()),
+  };
+}
+
+/** A GUID or a domain name: what may stand in an address and in a variable without doing anything there. */
+export function isIdentifier(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(text);
+}
+
+function subscriptionOf(endpoint: Endpoint, kind: ConnectionKind): string | undefined {
+  const id = kind === 'azureRM' ? endpoint.data('subscriptionid') : undefined;
+  return id !== undefined && isIdentifier(id) ? id : undefined;
+}
+
+function schemeOf(endpoint: Endpoint): string {
+  switch (endpoint.scheme.toLowerCase()) {
+    case 'serviceprincipal':
+      return endpoint.parameter('authenticationType')?.toLowerCase() === 'spncertificate'
+        ? 'has the scheme ServicePrincipal with a certificate'
+        : 'has the scheme ServicePrincipal with a secret';
+    case 'managedserviceidentity':
+      return 'has the scheme ManagedServiceIdentity, the managed identity of the agent’s own machine';
+    case 'publishprofile':
+      return 'has the scheme PublishProfile, which holds a password for one app';
+    case '':
+      return 'has no scheme';
+    default:
+      return `has the scheme ${printable(endpoint.scheme, 60)}`;
+  }
+}
+
+/** The authority that the connection stores, else its cloud's; and the cloud that its environment names. */
+function readCloud(endpoint: Endpoint): { cloud: Cloud; authority: string } {
+  const stored = endpoint.data('activeDirectoryAuthority') ?? endpoint.data('environmentAuthorityUrl');
+  if (endpoint.data('EnableAdfsAuthentication')?.toLowerCase() === 'true') {
+    throw new Failure('ET_ADFS', 'The service connection signs in with AD FS.');
+  }
+  const authority = stored === undefined ? undefined : readAuthority(stored, 'the service connection');
+  const cloud = cloudOf(endpoint, authority);
+  return { cloud, authority: authority ?? cloud.authority };
+}
+
+function cloudOf(endpoint: Endpoint, authority: string | undefined): Cloud {
+  const environment = endpoint.data('environment') ?? '';
+  switch (environment.toLowerCase()) {
+    case 'azurecloud':
+      return publicCloud;
+    case 'azureusgovernment':
+      return usGovernment;
+    case 'azurechinacloud':
+      return china;
+    case 'azuregermancloud':
+      throw new Failure(
+        'ET_CONNECTION_INCOMPLETE',
+        'The service connection is of Microsoft Cloud Germany, which was closed in 2021.',
+      );
+    case '':
+      return (authority === undefined ? undefined : cloudOfAuthority(new URL(authority))) ?? publicCloud;
+    default:
+      if (authority === undefined) {
+        throw new Failure(
+          'ET_CONNECTION_INCOMPLETE',
+          `The service connection is of the cloud ${printable(environment, 60)} but names no authority.`,
+        );
+      }
+      return privateCloud({
+        authority,
+        armResource: endpoint.data('activeDirectoryServiceEndpointResourceId'),
+        graphResource: endpoint.data('microsoftGraphUrl') ?? endpoint.data('graphUrl'),
+        keyVaultResource: endpoint.data('AzureKeyVaultServiceEndpointResourceId'),
+      });
+  }
+}

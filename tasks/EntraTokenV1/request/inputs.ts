@@ -1,0 +1,173 @@
+import type { Agent } from '../agent/agent.ts';
+import { Failure } from '../failure/failure.ts';
+import { isRecord } from '../text/json.ts';
+import { printable } from '../text/text.ts';
+import { readAuthority } from './authority.ts';
+import { isIdentifier } from './connection.ts';
+
+export const credentialSources = ['azureRM', 'azureDevOps', 'pipeline', 'kubernetes'] as const;
+export type CredentialSource = (typeof credentialSources)[number];
+
+export const exportKinds = ['tokenFile', 'workloadIdentity', 'azurePipelines', 'terraform', 'azcopy'] as const;
+export type ExportKind = (typeof exportKinds)[number];
+
+/** The inputs as the agent hands them over: trimmed, and each listed in task.json. */
+export interface Inputs {
+  readonly credentialSource: CredentialSource | undefined;
+  readonly connectedServiceNameARM: string;
+  readonly azureDevOpsServiceConnection: string;
+  readonly scopes: string;
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly kubernetesFallback: boolean;
+  readonly exportEnvironment: ReadonlySet<ExportKind>;
+  readonly keepTokenFileFresh: boolean;
+  readonly exportIdToken: boolean;
+  readonly tokenFilePath: string;
+  readonly additionallyAllowedTenants: readonly string[];
+  readonly claims: string | undefined;
+  readonly enableCae: boolean;
+  readonly authorityHost: string | undefined;
+}
+
+/** Every input that the task reads; task.json has exactly these. */
+export const inputNames = [
+  'credentialSource',
+  'connectedServiceNameARM',
+  'azureDevOpsServiceConnection',
+  'scopes',
+  'tenantId',
+  'clientId',
+  'kubernetesFallback',
+  'exportEnvironment',
+  'keepTokenFileFresh',
+  'exportIdToken',
+  'tokenFilePath',
+  'additionallyAllowedTenants',
+  'claims',
+  'enableCae',
+  'authorityHost',
+] as const;
+export type InputName = (typeof inputNames)[number];
+
+/** The inputs that name an identity; without one of them that was given, there is none to look at. */
+export const identityInputs: readonly InputName[] = [
+  'connectedServiceNameARM',
+  'azureDevOpsServiceConnection',
+  'tenantId',
+  'clientId',
+];
+
+/** Stands in for an input that cannot be used, so that nothing more is said of it. */
+export const UNUSABLE = 'unusable';
+
+/** What is wrong with the inputs: in a sentence, or with a code of its own where it is the only fault. */
+export type Fault = string | Failure;
+
+/** The inputs as users write them. */
+export const writtenAs = (name: InputName): string => (name === 'connectedServiceNameARM' ? 'azureSubscription' : name);
+
+/** Reads every input; what is wrong with one is added to `faults`, and the value left out or marked as unusable. */
+export function readInputs(agent: Agent, faults: Fault[]): Inputs {
+  const text = (name: InputName): string => {
+    const value = agent.input(name);
+    const macro = /\$\([^)\s][^)]*\)|\$\{\{|\$\[/.exec(value)?.[0];
+    if (macro !== undefined) {
+      const said = `${writtenAs(name)} holds ${printable(macro, 80)}`;
+      faults.push(`${said}, which was not expanded: the job has no such variable.`);
+      return identityInputs.includes(name) ? UNUSABLE : '';
+    }
+    return value;
+  };
+  const flag = (name: InputName, byDefault: boolean): boolean => {
+    const value = text(name).toLowerCase();
+    if (!['', 'true', 'false'].includes(value)) {
+      faults.push(`${name} is '${printable(value, 40)}', but can only be true or false.`);
+    }
+    return value === '' ? byDefault : value === 'true';
+  };
+  return {
+    credentialSource: readSource(text('credentialSource'), faults),
+    connectedServiceNameARM: text('connectedServiceNameARM'),
+    azureDevOpsServiceConnection: text('azureDevOpsServiceConnection'),
+    scopes: text('scopes'),
+    tenantId: readIdentifier(text('tenantId'), 'tenantId', faults),
+    clientId: readIdentifier(text('clientId'), 'clientId', faults),
+    kubernetesFallback: flag('kubernetesFallback', true),
+    exportEnvironment: readExports(text('exportEnvironment'), faults),
+    keepTokenFileFresh: flag('keepTokenFileFresh', true),
+    exportIdToken: flag('exportIdToken', false),
+    tokenFilePath: text('tokenFilePath'),
+    additionallyAllowedTenants: list(text('additionallyAllowedTenants')),
+    claims: readClaims(text('claims'), faults),
+    enableCae: flag('enableCae', false),
+    authorityHost: readAuthorityHost(text('authorityHost'), faults),
+  };
+}
+
+/** The origin of the authority that the step names. */
+function readAuthorityHost(text: string, faults: Fault[]): string | undefined {
+  try {
+    return text === '' ? undefined : readAuthority(text, 'authorityHost');
+  } catch (error) {
+    if (!(error instanceof Failure)) {
+      throw error;
+    }
+    faults.push(error);
+    return undefined;
+  }
+}
+
+/** Undefined for a source that there is not: then nothing can be said of what it needs. */
+function readSource(text: string, faults: Fault[]): CredentialSource | undefined {
+  const source = credentialSources.find((candidate) => candidate.toLowerCase() === (text || 'azureRM').toLowerCase());
+  if (source === undefined) {
+    faults.push(`credentialSource is '${printable(text, 40)}', but can only be ${credentialSources.join(', ')}.`);
+  }
+  return source;
+}
+
+function readIdentifier(text: string, name: InputName, faults: Fault[]): string {
+  if (text !== '' && !isIdentifier(text)) {
+    faults.push(`${name} is '${printable(text, 80)}', which is neither an ID nor a domain name.`);
+    return UNUSABLE;
+  }
+  return text;
+}
+
+function readExports(text: string, faults: Fault[]): ReadonlySet<ExportKind> {
+  const kinds = new Set<ExportKind>();
+  for (const word of list(text)) {
+    const kind = exportKinds.find((candidate) => candidate.toLowerCase() === word.toLowerCase());
+    if (kind === undefined) {
+      faults.push(`exportEnvironment names '${printable(word, 40)}', but can only have ${exportKinds.join(', ')}.`);
+    } else {
+      kinds.add(kind);
+    }
+  }
+  return kinds;
+}
+
+function list(text: string): string[] {
+  return text.split(/[\s,;]+/).filter((word) => word !== '');
+}
+
+/** A challenge comes as JSON, or as the Base64 of it that a `WWW-Authenticate` header carries. */
+function readClaims(text: string, faults: Fault[]): string | undefined {
+  if (text === '') {
+    return undefined;
+  }
+  const json = text.startsWith('{') ? text : Buffer.from(text, 'base64').toString('utf8');
+  try {
+    const claims: unknown = JSON.parse(json);
+    // OpenID Connect Core, 5.5: these members are objects of their own.
+    const members = ['access_token', 'id_token', 'userinfo'];
+    if (isRecord(claims) && members.every((name) => !Object.hasOwn(claims, name) || isRecord(claims[name]))) {
+      return json;
+    }
+  } catch {
+    // Told below, together with JSON that is no claims request.
+  }
+  faults.push('claims is neither a claims request (a JSON object of objects) nor the Base64 of one.');
+  return undefined;
+}

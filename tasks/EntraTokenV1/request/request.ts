@@ -1,0 +1,112 @@
+import type { Agent } from '../agent/agent.ts';
+import { type Job, readJob } from '../agent/job.ts';
+import { Failure } from '../failure/failure.ts';
+import { checkFit, checkRequired, checkTenant } from './checks.ts';
+import { type Cloud, publicCloud } from './clouds.ts';
+import { type Identity, readIdentity, type Source } from './identity.ts';
+import {
+  type CredentialSource,
+  type ExportKind,
+  type Fault,
+  type Inputs,
+  identityInputs,
+  readInputs,
+  UNUSABLE,
+} from './inputs.ts';
+import { readScopes, type ScopeLine } from './scopes.ts';
+
+/** What the step is asked to do, checked, with nothing left to look up in inputs or the environment. */
+export interface Request {
+  readonly source: Source;
+  readonly clientId: string;
+  readonly tenantId: string;
+  readonly cloud: Cloud;
+  /** Origin of Entra. */
+  readonly authority: string;
+  readonly scopes: readonly ScopeLine[];
+  /** A claims challenge, as JSON. */
+  readonly claims: string | undefined;
+  readonly enableCae: boolean;
+  readonly exports: ReadonlySet<ExportKind>;
+  readonly keepTokenFileFresh: boolean;
+  readonly exportIdToken: boolean;
+  readonly job: Job;
+}
+
+/**
+ * Reads and checks all that the step was given, before the first request. Throws one Failure that names every fault;
+ * where there is only one, it has the code of that.
+ */
+export function readRequest(agent: Agent): Request {
+  const faults: Fault[] = [];
+  const inputs = readInputs(agent, faults);
+  const identity = isWhole(inputs, faults) ? tryIdentity(inputs, agent, faults) : undefined;
+  // Where the cloud stays open, the public cloud's presets still show the faults of the lines.
+  const ofScopes: string[] = [];
+  const scopes = readScopes(
+    inputs.scopes || defaultScope(inputs.credentialSource),
+    identity?.cloud ?? publicCloud,
+    ofScopes,
+  );
+  faults.push(...ofScopes);
+  if (identity === undefined || faults.length > 0) {
+    throw together(faults);
+  }
+  return {
+    source: identity.source,
+    clientId: identity.clientId,
+    tenantId: identity.tenantId,
+    cloud: identity.cloud,
+    authority: identity.authority,
+    scopes,
+    claims: inputs.claims,
+    enableCae: inputs.enableCae,
+    exports: inputs.exportEnvironment,
+    keepTokenFileFresh: inputs.keepTokenFileFresh,
+    exportIdToken: inputs.exportIdToken,
+    job: readJob(agent),
+  };
+}
+
+function together(faults: readonly Fault[]): Failure {
+  const [first, ...more] = faults;
+  if (first instanceof Failure && more.length === 0) {
+    return first;
+  }
+  const said = faults.map((fault) =>
+    fault instanceof Failure ? [fault.happened, fault.advice ?? ''].join(' ').trim() : fault,
+  );
+  return new Failure(
+    'ET_INPUT',
+    more.length === 0 ? (said[0] ?? '') : said.map((text, index) => `(${index + 1}) ${text}`).join(' '),
+  );
+}
+
+/** True where the inputs name an identity, so that it can be looked at; false where something of it is missing. */
+function isWhole(inputs: Inputs, faults: Fault[]): boolean {
+  if (inputs.credentialSource === undefined) {
+    return false;
+  }
+  const before = faults.length;
+  checkFit(inputs, inputs.credentialSource, faults);
+  checkRequired(inputs, inputs.credentialSource, faults);
+  return faults.length === before && !identityInputs.some((name) => inputs[name] === UNUSABLE);
+}
+
+function tryIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity | undefined {
+  try {
+    const identity = readIdentity(inputs, agent, faults);
+    checkTenant(identity, inputs, faults);
+    return identity;
+  } catch (error) {
+    if (!(error instanceof Failure)) {
+      throw error;
+    }
+    faults.push(error);
+    return undefined;
+  }
+}
+
+function defaultScope(source: CredentialSource | undefined): string {
+  return source === 'azureDevOps' ? 'azureDevOps' : 'arm';
+}

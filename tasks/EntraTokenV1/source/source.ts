@@ -1,0 +1,163 @@
+import { existsSync } from 'node:fs';
+import type { Code } from '../failure/catalogue.ts';
+import { Failure } from '../failure/failure.ts';
+import { type IdTokenRequest, requestIdToken } from '../id-token/azure-devops.ts';
+import { type IdToken, readIdToken } from '../id-token/id-token.ts';
+import { bindingPool, readIdentityBinding, throughProxy } from '../id-token/identity-binding.ts';
+import type { ConnectionPool } from '../network/pool.ts';
+import { createWire, type Send, type WireSurroundings } from '../network/wire.ts';
+import type { TokenFile } from '../request/identity.ts';
+import type { CredentialSource } from '../request/inputs.ts';
+import type { Request } from '../request/request.ts';
+import type { Mask } from '../text/secret.ts';
+
+/** A source that has given its first ID token, and gives one that lives whenever it is asked. */
+export interface OpenSource {
+  /** The source really used. */
+  readonly kind: CredentialSource;
+  readonly first: IdToken;
+  /** How far the clock of Azure DevOps is ahead of ours, in milliseconds, where it said so. */
+  readonly skewMs: number | undefined;
+  /** Gives an ID token for an exchange: the same while it lives, then a fresh one. */
+  readonly idToken: () => Promise<IdToken>;
+  /** The way to Entra: over the token proxy where the pod has an identity binding. */
+  readonly sendToEntra: Send;
+  /** What renews the ID token from outside this process; undefined where the kubelet does. */
+  readonly renewal: IdTokenRequest | undefined;
+}
+
+export interface SourceSurroundings extends WireSurroundings {
+  readonly send: Send;
+  readonly mask: Mask;
+  readonly warn: (message: string) => void;
+}
+
+/** A late-bound token is used while it has this long to live; so is a fetched one that lives for minutes. */
+const LEAST_LIFE_MS = 60_000;
+
+/** Azure DevOps could not be asked at all. A refusal is not among these: it is final. */
+const couldNotBeAsked: ReadonlySet<Code> = new Set<Code>([
+  'ET_JOB_TOKEN_MISSING',
+  'ET_DEVOPS_SERVER',
+  'ET_DEVOPS_NO_ENDPOINT',
+  'ET_DEVOPS_UNAVAILABLE',
+  'ET_NAME_NOT_FOUND',
+  'ET_CONNECTION',
+  'ET_TIMEOUT',
+  'ET_PROXY',
+]);
+
+/** Asks the source of the request for its first ID token. Throws a Failure. */
+export async function openSource(request: Request, surroundings: SourceSurroundings): Promise<OpenSource> {
+  const { source } = request;
+  if (source.kind === 'kubernetes') {
+    return openKubernetes(request, source.file, surroundings);
+  }
+  try {
+    return await openAzureDevOps(request, surroundings);
+  } catch (error) {
+    const { fallback } = source;
+    if (
+      fallback === undefined ||
+      !(error instanceof Failure) ||
+      !couldNotBeAsked.has(error.code) ||
+      !existsSync(fallback.path)
+    ) {
+      throw error;
+    }
+    surroundings.warn(
+      `${error.code}: ${error.happened} The service account token of the pod stands in for the ID token of Azure ` +
+        `DevOps (kubernetesFallback); client and tenant stay the same.`,
+    );
+    return openKubernetes(request, fallback, surroundings);
+  }
+}
+
+async function openAzureDevOps(request: Request, surroundings: SourceSurroundings): Promise<OpenSource> {
+  const { source, job } = request;
+  const { send, mask, now } = surroundings;
+  const connection = 'connection' in source ? source.connection : undefined;
+  const lateBound = connection?.lateBoundIdToken && readIdToken(connection.lateBoundIdToken.reveal(), mask);
+  const usable = lateBound !== undefined && lateBound.expiresAt - now() >= LEAST_LIFE_MS ? lateBound : undefined;
+
+  const ask = (): ReturnType<typeof requestIdToken> => requestIdToken(idTokenRequest(request), send, mask);
+  const first = usable === undefined ? await ask() : { idToken: usable, skewMs: undefined };
+
+  let held = { ...first, life: first.idToken.expiresAt - (now() + (first.skewMs ?? 0)) };
+  let asking: Promise<IdToken> | undefined;
+  const renew = async (): Promise<IdToken> => {
+    const fresh = await ask();
+    held = { ...fresh, life: fresh.idToken.expiresAt - (now() + (fresh.skewMs ?? 0)) };
+    return fresh.idToken;
+  };
+  return {
+    kind: source.kind,
+    first: first.idToken,
+    skewMs: first.skewMs,
+    idToken: () => {
+      const left = held.idToken.expiresAt - (now() + (held.skewMs ?? 0));
+      // One that had ended when it came is sent as well: another would be no better, and Entra says what is wrong.
+      if (held.life <= 0 || left >= Math.min(LEAST_LIFE_MS, held.life / 4)) {
+        return Promise.resolve(held.idToken);
+      }
+      // Exchanges that run side by side wait for the same new token.
+      asking ??= renew().finally(() => {
+        asking = undefined;
+      });
+      return asking;
+    },
+    sendToEntra: send,
+    renewal: canBeAsked(job) ? idTokenRequest(request) : undefined,
+  };
+}
+
+function canBeAsked(job: Request['job']): boolean {
+  return job.token !== undefined && !job.isServer && 'url' in job.idTokenAddress;
+}
+
+/** What Azure DevOps is asked with, or the Failure that says why it cannot be asked. */
+function idTokenRequest({ source, job }: Request): IdTokenRequest {
+  if (job.token === undefined) {
+    throw new Failure('ET_JOB_TOKEN_MISSING', 'The job has no token for Azure DevOps.');
+  }
+  if (job.isServer) {
+    throw new Failure('ET_DEVOPS_SERVER', 'The job runs on Azure DevOps Server (System.ServerType is OnPremises).');
+  }
+  if ('missing' in job.idTokenAddress) {
+    throw new Failure('ET_JOB_INCOMPLETE', `The job has no ${job.idTokenAddress.missing.join(', no ')}.`);
+  }
+  if ('notHttps' in job.idTokenAddress) {
+    throw new Failure('ET_NOT_HTTPS', 'The address of the organization does not begin with https://.');
+  }
+  return {
+    address: job.idTokenAddress.url,
+    jobToken: job.token,
+    serviceConnectionId: 'connection' in source ? source.connection.id : undefined,
+  };
+}
+
+async function openKubernetes(
+  request: Request,
+  file: TokenFile,
+  surroundings: SourceSurroundings,
+): Promise<OpenSource> {
+  const binding = readIdentityBinding(file.binding);
+  const { readTokenFile } = await import('../id-token/kubernetes.ts');
+  const read = (): Promise<IdToken> =>
+    readTokenFile({
+      path: file.path,
+      audience: binding === undefined ? request.cloud.idTokenAudience : undefined,
+      now: surroundings.now,
+      sleep: surroundings.sleep,
+      mask: surroundings.mask,
+    });
+  const first = await read();
+  let toEntra = surroundings.send;
+  if (binding !== undefined) {
+    const pool: () => ConnectionPool = bindingPool(binding);
+    pool();
+    const send = createWire({ ...surroundings, pool });
+    toEntra = (post) => send({ ...post, url: throughProxy(binding, post.url) });
+  }
+  return { kind: 'kubernetes', first, skewMs: undefined, idToken: read, sendToEntra: toEntra, renewal: undefined };
+}

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { folders, taskSources, wrongImports } from '../../scripts/imports.ts';
+
+describe('who imports whom in the task', () => {
+  it('is in order, and every folder of the order is there', () => {
+    const sources = taskSources();
+    assert.deepEqual(wrongImports(sources), []);
+    const found = new Set([...sources.keys()].flatMap((file) => (file.includes('/') ? [file.split('/')[0]] : [])));
+    assert.deepEqual([...found].sort(), [...folders].sort());
+  });
+
+  const broken: readonly (readonly [reason: string, file: string, text: string, said: RegExp])[] = [
+    [
+      'an import that goes back up',
+      'text/text.ts',
+      "import { run } from '../run.ts';",
+      /text\/text\.ts imports run\.ts/,
+    ],
+    ['a type counts too', 'network/wire.ts', "import type { Request } from '../request/request.ts';", /comes after/],
+    ['so does a late import', 'source/source.ts', "await import('../publish/report.ts');", /comes after/],
+    ['one program loads another', 'post-job.ts', "import './main.ts';", /post-job\.ts imports main\.ts/],
+    ['a second door to MSAL', 'run.ts', "import { X } from '@azure/msal-node';", /only exchange\/exchange\.ts may/],
+    [
+      'a part of task-lib',
+      'run.ts',
+      "import * as tl from 'azure-pipelines-task-lib/task.js';",
+      /only agent\/agent\.ts/,
+    ],
+    ['a part of the REST client', 'source/source.ts', "import 'azure-devops-node-api/x.js';", /only id-token/],
+    ['a folder that nobody placed', 'odds/ends.ts', '', /has no place in the order/],
+  ];
+  for (const [reason, file, text, said] of broken) {
+    it(`fails on ${reason}`, () => {
+      assert.match(wrongImports(new Map([[file, text]])).join('\n'), said);
+    });
+  }
+
+  it('lets a program load the story, and a folder those before it', () => {
+    const sources = new Map([
+      ['main.ts', "import('./run.ts'); import './agent/agent.ts';"],
+      ['source/source.ts', "import '../id-token/id-token.ts'; import './other.ts';"],
+    ]);
+    assert.deepEqual(wrongImports(sources), []);
+  });
+});
