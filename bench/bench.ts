@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, userInfo } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { root } from '../scripts/layout.ts';
-import { cacheFolder } from '../tasks/EntraTokenV1/agent/code-cache.ts';
 import { packagedExtension } from '../test/rehearsal.ts';
 import { type Contender, contenders, latencies, type NodeVersion, nodeBinary, nodes } from './contenders.ts';
 import { LocalCloud } from './local-cloud.ts';
@@ -59,7 +58,7 @@ async function measure(all: readonly Contender[], cloud: LocalCloud, runs: numbe
       })),
     ),
   );
-  // The first round warms the services, the disk's cache and the task's own; it is not counted.
+  // The first round warms the services and the disk's cache; it is not counted.
   for (let round = 0; round <= runs; round++) {
     for (const latencyMs of latencies) {
       await cloud.setLatency(latencyMs);
@@ -136,20 +135,6 @@ async function measureRefresher(ready: Ready, node: NodeVersion): Promise<Result
   return { node, resident: resident / 1024, peak: peak / 1024 };
 }
 
-/** Runs something, and removes the compiled code that the steps in it left in the user's home. */
-async function leavingNoCode<T>(work: () => Promise<T>): Promise<T> {
-  const folder = cacheFolder({}, userInfo().homedir);
-  const kept = (): string[] => (folder === undefined ? [] : readdirSync(folder).map((name) => join(folder, name)));
-  const before = new Set(kept());
-  try {
-    return await work();
-  } finally {
-    for (const path of kept().filter((it) => !before.has(it))) {
-      rmSync(path, { force: true });
-    }
-  }
-}
-
 async function run(): Promise<Results> {
   installPeers();
   const load = loadavg()[0] ?? 0;
@@ -214,7 +199,7 @@ if (values.help) {
     document('scale.md', 'scale', text);
   }
 } else {
-  const results = await leavingNoCode(run);
+  const results = await run();
   progress('');
   process.stdout.write(values.json ? `${JSON.stringify(results, null, 2)}\n` : tables(results));
   if (values.plot !== undefined) {

@@ -87,9 +87,6 @@ export async function contenders(ready: Ready): Promise<Contender[]> {
     { ...usual, name: 'node', title: 'Node, nothing', command: script(peer('nothing'), bare) },
     { ...usual, name: 'floor', title: 'Node, the two requests (floor)', command: script(peer('floor'), facts) },
     task('task', 'EntraToken@1', one),
-    task('task-hosted', 'EntraToken@1, hosted agent', {
-      environment: { ...one.environment, AGENT_ISSELFHOSTED: '0' },
-    }),
     task('task-system', 'EntraToken@1, trusting as the peers', {
       environment: { ...bare, NODE_EXTRA_CA_CERTS: caFile },
     }),

@@ -1,8 +1,7 @@
 import { writeSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Agent } from './agent/agent.ts';
-import { cacheFolder, startedFromCache, startFromCache } from './agent/code-cache.ts';
+import { removeKeptCode } from './agent/earlier-versions.ts';
 
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
@@ -95,7 +94,7 @@ async function main(): Promise<void> {
   process.once('beforeExit', () => void fail(agent, new Error('the step came to no end')));
   process.nextTick(() => process.stdout.uncork());
   try {
-    await run(agent, {
+    const running = run(agent, {
       now: Date.now,
       sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
       random: Math.random,
@@ -103,8 +102,10 @@ async function main(): Promise<void> {
       refresherScript: join(__dirname, 'keep-fresh.js'),
       onFailure: (undo) => undoOnEnd.push(undo),
     });
+    removeKeptCode();
+    await running;
     agent.succeed();
-    exitWhenFlushed(startedFromCache());
+    exitWhenFlushed();
   } catch (error) {
     await fail(agent, error);
   }
@@ -118,21 +119,9 @@ async function fail(agent: Agent, error: unknown): Promise<void> {
 }
 
 /** Connections that are kept alive would hold the process for seconds. Standard output is a pipe, which Windows fills asynchronously. */
-function exitWhenFlushed(atLast: () => void = () => {}): void {
+function exitWhenFlushed(): void {
   process.stdout.uncork();
-  process.stdout.write('', () => {
-    atLast();
-    process.exit(0);
-  });
-}
-
-function codeFolder(): string | undefined {
-  try {
-    return cacheFolder(process.env, userInfo().homedir);
-  } catch {
-    // A user that the system does not know, as in many containers.
-    return undefined;
-  }
+  process.stdout.write('', () => process.exit(0));
 }
 
 /** Only what happens before there is an agent to tell comes here: its library cannot write its key, for example. */
@@ -145,7 +134,5 @@ function failWithoutAgent(): void {
   exitWhenFlushed();
 }
 
-if (startedFromCache() !== undefined || !startFromCache(__filename, require, codeFolder())) {
-  endOnSignals();
-  main().catch(failWithoutAgent);
-}
+endOnSignals();
+main().catch(failWithoutAgent);
