@@ -11,6 +11,9 @@ export const STATUS_FILE = 'status.json';
 /** The one file of the folder that later steps are told of. */
 export const TOKEN_FILE = 'id-token';
 
+/** What is written while a folder is removed has to be removed too; nobody writes as often as this. */
+const REMOVE_TRIES = 10;
+
 const FOLDER = /^entra-token-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Where a step keeps its token file: a name that nobody can foresee, below the agent's temporary folder. */
@@ -33,9 +36,23 @@ export function isExportedTokenFile(path: string): boolean {
   return basename(path) === TOKEN_FILE && isTokenFolder(dirname(path));
 }
 
-/** Removes the folder with all that is in it; does nothing where it is gone, and nothing to any other path. */
+/**
+ * Removes the folder with all that is in it; does nothing where it is gone, and nothing to any other path. A background
+ * process that has just begun may write its status after the files were listed: Node then fails with ENOTEMPTY however
+ * often it retries, because it lists them once.
+ */
 export function removeTokenFolder(folder: string): void {
-  if (isTokenFolder(folder)) {
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  if (!isTokenFolder(folder)) {
+    return;
+  }
+  for (let tries = 1; ; tries++) {
+    try {
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 10 });
+      return;
+    } catch (error) {
+      if (tries === REMOVE_TRIES) {
+        throw error;
+      }
+    }
   }
 }
