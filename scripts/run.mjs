@@ -90,6 +90,10 @@ const commands = {
     node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
     node(typescript('test/soak/soak.ts', ...args));
   },
+  tools: () => {
+    node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
+    node(typescript('test/tools/tools.ts', ...args));
+  },
   bench: () => {
     node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
     node(typescript('bench/bench.ts', ...args));

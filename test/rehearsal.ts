@@ -94,17 +94,21 @@ export interface Rehearsal extends JobResult {
   unknownHosts: string[];
 }
 
+/** Runs a pipeline of the repository; see {@link runPipeline}. */
+export function runPipelineFile(cloud: Cloud, file: string, options: Partial<JobOptions> = {}): Promise<Rehearsal> {
+  return runPipeline(cloud, readFileSync(file, 'utf8'), options);
+}
+
 /**
- * Runs a pipeline of the repository on the local agent against the local cloud. The agent and its scripts reach real
- * names, as behind a proxy, and find the local cloud there. `pool: aks-agents` makes it a pod with a workload
- * identity, and `pool: aks-bound-agents` one with an identity binding.
+ * Runs a pipeline on the local agent against the local cloud. The agent and its scripts reach real names, as behind a
+ * proxy, and find the local cloud there. `pool: aks-agents` makes it a pod with a workload identity, and
+ * `pool: aks-bound-agents` one with an identity binding.
  */
-export async function runPipelineFile(
+export async function runPipeline(
   cloud: Cloud,
-  file: string,
+  pipeline: string,
   options: Partial<JobOptions> = {},
 ): Promise<Rehearsal> {
-  const pipeline = readFileSync(file, 'utf8');
   const proxy = await startProxy({ resolve: cloud.hosts });
   const pod = await podOf(cloud, poolOf(pipeline));
   const organization = rehearsalOptions(cloud);

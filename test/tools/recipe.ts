@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { root } from '../../scripts/layout.ts';
+import { blocks } from '../adoption/markdown.ts';
+
+/** A step as its YAML says it. */
+type Step = Readonly<Record<string, unknown>>;
+
+/** A pipeline of docs/recipes.md. */
+export interface Recipe {
+  readonly variables: readonly { name: string; value: string }[];
+  readonly steps: readonly Step[];
+}
+
+const page = readFileSync(join(root, 'docs', 'recipes.md'), 'utf8').replaceAll('\r\n', '\n');
+
+/** The first pipeline below a heading of docs/recipes.md, or a later one. Throws where there is none. */
+export function recipe(heading: string, index = 0): Recipe {
+  const sections = page.split(/^#+ /m);
+  const own = sections.find((section) => section.startsWith(`${heading}\n`)) ?? '';
+  const found = [...blocks(own, 'yaml')][index];
+  if (found === undefined) throw new Error(`docs/recipes.md has no pipeline ${index + 1} below '${heading}'`);
+  const { variables = [], steps }: Partial<Recipe> = parse(found.code) ?? {};
+  if (steps === undefined) throw new Error(`what stands below '${heading}' is no pipeline`);
+  return { variables, steps };
+}
+
+/** What the recipe's steps ask the task to export, as the inputs that say so. */
+export function exportsOf({ steps }: Recipe): string {
+  const inputs = steps.map((step) => step['inputs']).filter((value) => isObject(value));
+  const named = ['exportEnvironment', 'tokenEndpoint', 'exportIdToken'].flatMap((name) => {
+    const value = inputs.map((input) => input[name]).find((one) => one !== undefined);
+    return value === undefined ? [] : [`${name}: ${String(value)}`];
+  });
+  return named.length > 0 ? named.join(', ') : 'outputs';
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+/** The same recipe with another program in the place of the one that its scripts call. Throws where it calls none. */
+export function withProgram(given: Recipe, called: string, instead: string): Recipe {
+  const text = stringify(given);
+  if (!text.includes(called)) throw new Error(`the recipe does not call '${called}'`);
+  return parse(text.replaceAll(called, instead));
+}
+
+/**
+ * The pipeline that runs a recipe where its sources are: a checkout, the recipe as it stands, and, for tools that start
+ * anew each time, its scripts once more after the first ID token's end.
+ */
+export function pipelineOf(given: Recipe, { twice, pool }: { twice: boolean; pool?: string }): string {
+  const scripts = given.steps.filter((step) => 'bash' in step);
+  const steps: Step[] = [
+    { bash: 'cp -R "$RECIPE_FILES/." .', displayName: 'Check out' },
+    ...given.steps,
+    ...(twice ? [{ bash: 'sleep "$PAUSE"', displayName: "Wait for the first ID token's end" }, ...scripts] : []),
+  ];
+  return stringify({ ...(pool === undefined ? {} : { pool }), variables: given.variables, steps });
+}

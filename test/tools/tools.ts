@@ -1,0 +1,65 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { sideBySide } from '../soak/section.ts';
+import { NotHere, toolsFolder } from './install.ts';
+import { pinnedOn, type Tool, type ToolName, tools } from './list.ts';
+import { type Row, table, writeTable } from './table.ts';
+import { type Outcome, run, type Trial } from './trial.ts';
+import { trials } from './trials.ts';
+
+const HELP = `Runs the recipes of docs/recipes.md with the tools themselves, on the rehearsal, and prints what they did.
+
+  npm run tools                every recipe
+  npm run tools -- TOOL …      those of some tools
+  npm run tools -- --write     every recipe, and the table goes into docs/tools.md
+  npm run tools -- --real-time TOOL …
+                               with ID tokens of ten minutes, as in Azure DevOps, instead of some seconds
+
+A tool that this machine lacks is installed from its registry below build/tools, in the version of ${pinnedOn}.
+
+Tools:
+`;
+
+const given = process.argv.slice(2);
+const names = Object.keys(tools);
+const isTool = (name: string): name is ToolName => names.includes(name);
+const write = given.includes('--write');
+const realTime = given.includes('--real-time');
+const wanted = given.filter((argument) => !['--write', '--real-time'].includes(argument));
+if (!wanted.every(isTool) || (write && wanted.length > 0)) {
+  const list = Object.entries<Tool>(tools).map(([name, { title }]) => `  ${name.padEnd(18)} ${title}`);
+  process.stdout.write(`${HELP}${list.join('\n')}\n`);
+  process.exit(wanted.includes('--help') ? 0 : 2);
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const chosen = trials.filter((trial) => wanted.length === 0 || trial.tools.some((name) => wanted.includes(name)));
+const rows = new Map<Trial, Row>();
+await sideBySide(chosen, realTime ? chosen.length : 2, async (trial) => {
+  const title = `${tools[trial.tools[0]].title}: ${trial.does.replaceAll('`', '')}`;
+  try {
+    const outcome = await run(trial, realTime, say);
+    rows.set(trial, { trial, outcome });
+    say(`${outcome.faults.length === 0 ? 'ok  ' : 'FAIL'} ${title}`);
+    if (outcome.faults.length > 0) say(`     ${outcome.faults.join('; ')}\n     the log: ${keepLog(trial, outcome)}`);
+    if (outcome.unknownHosts.length > 0) say(`     asked in vain: ${outcome.unknownHosts.join(', ')}`);
+  } catch (error) {
+    if (!(error instanceof NotHere)) throw error;
+    rows.set(trial, { trial, notRun: error.message });
+    say(`not run: ${title}\n     ${error.message.replaceAll('\n', '\n     ')}`);
+  }
+});
+const inOrder = chosen.flatMap((trial) => rows.get(trial) ?? []);
+say(`\n${table(inOrder)}`);
+if (write) writeTable(inOrder);
+const failed = inOrder.filter(({ outcome }) => outcome !== undefined && outcome.faults.length > 0);
+say(`\n${inOrder.length - failed.length} passed, ${failed.length} failed`);
+process.exit(failed.length === 0 ? 0 : 1);
+
+function keepLog(trial: Trial, { log }: Outcome): string {
+  const folder = join(toolsFolder, 'logs');
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, `${trial.tools[0]}-${trials.indexOf(trial)}.txt`);
+  writeFileSync(file, `${log.join('\n')}\n`);
+  return file;
+}
