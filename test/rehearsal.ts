@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -78,12 +77,6 @@ function proxyEnvironment(url: string): Record<string, string> {
 
 /** Pools of the rehearsal's organization whose agents run as pods on AKS; agents of any other pool are plain machines. */
 const pools = { pod: 'aks-agents', boundPod: 'aks-bound-agents' };
-
-/** Why pipelines that call a tool are not run on this machine; false where it is installed. */
-export function whyMissing(tool: string): string | false {
-  const { status } = spawnSync('sh', ['-c', `command -v ${tool}`]);
-  return status === 0 ? false : `${tool} is not installed here`;
-}
 
 /** The Azure CLI asks for it to learn whether it is online, and goes on where it is not. */
 const askedInVain = 'azure.microsoft.com:443';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
-import { runPipelineFile, whyMissing } from '../rehearsal.ts';
+import { whyMissing } from '../missing.ts';
+import { runPipelineFile } from '../rehearsal.ts';
 import { blocks, markdownFiles } from './markdown.ts';
 
 let cloud: Cloud;

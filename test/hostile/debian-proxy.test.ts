@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { missing } from '../missing.ts';
 import { type DebianProxy, type DebianProxyOptions, programOf, startSquid, startTinyproxy } from './debian-proxy.ts';
 import { realNames } from './real-names.ts';
 import { faultsOf, runStep } from './step.ts';
@@ -12,7 +13,7 @@ const start: Record<'squid' | 'tinyproxy', (program: string, options: DebianProx
 
 for (const name of ['squid', 'tinyproxy'] as const) {
   const program = programOf(name);
-  const skip = program === undefined ? `Debian's package ${name} is not installed here` : false;
+  const skip = program === undefined ? missing(name) : false;
 
   describe(`Debian's ${name}, with the real names of both services`, { skip }, () => {
     const user = { username: 'agent', password: 'a-password-of-the-proxy-alone' };

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { whyMissing } from '../missing.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { type Ending, endStep, printedBy } from './ended-step.ts';
 import { exportingStep, holdJob } from './held-job.ts';
@@ -216,9 +217,9 @@ test('a script around Node that ends with the step does not take the background 
 
 /** Whether this user may make a container of the simplest kind. */
 const noContainers =
-  spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
-    ? false
-    : 'this user may not make a process namespace (unshare)';
+  whyMissing('unshare') ||
+  (spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status !== 0 &&
+    'this user may not make a process namespace (unshare --pid needs root)');
 
 test('in a container, where nothing is above what starts the step, the background process survives the step', {
   skip: noContainers,

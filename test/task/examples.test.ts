@@ -5,7 +5,8 @@ import { after, test } from 'node:test';
 import { root } from '../../scripts/layout.ts';
 import { credentialSources } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { startCloud } from '../cloud/cloud.ts';
-import { runPipelineFile, whyMissing } from '../rehearsal.ts';
+import { whyMissing } from '../missing.ts';
+import { runPipelineFile } from '../rehearsal.ts';
 import { assertNothingLeaked } from './steps.ts';
 
 const cloud = await startCloud();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { bindingPool, readIdentityBinding, throughProxy } from '../../tasks/EntraTokenV1/id-token/identity-binding.ts';
 import { readTokenFile } from '../../tasks/EntraTokenV1/id-token/kubernetes.ts';
 import { createAuthority } from '../cloud/certificates.ts';
@@ -39,18 +39,21 @@ const file = (content: string): string => {
   writeFileSync(path, content);
   return path;
 };
-const good = await cluster.issueToken();
+let good: string;
+before(async () => {
+  good = await cluster.issueToken();
+});
 
-for (const { title, content, token } of [
-  { title: 'a token', content: good, token: good },
-  { title: 'a token with blanks and line ends around it', content: `\n ${good}\r\n`, token: good },
-  { title: 'a token among blanks up to the last byte that is allowed', content: good.padEnd(64 * 1024), token: good },
+for (const { title, content } of [
+  { title: 'a token', content: () => good },
+  { title: 'a token with blanks and line ends around it', content: () => `\n ${good}\r\n` },
+  { title: 'a token among blanks up to the last byte that is allowed', content: () => good.padEnd(64 * 1024) },
 ]) {
   test(`the token file is read: ${title}`, async () => {
-    const idToken = await read(file(content));
-    assert.equal(idToken.token.reveal(), token);
+    const idToken = await read(file(content()));
+    assert.equal(idToken.token.reveal(), good);
     assert.equal(idToken.issuer, cluster.issuer);
-    assert.ok(masked.includes(token), 'masked before it is used');
+    assert.ok(masked.includes(good), 'masked before it is used');
   });
 }
 
@@ -63,62 +66,68 @@ test('one audience of several is enough; and none is judged where an identity bi
 for (const { title, path, code, says, tries } of [
   {
     title: 'missing',
-    path: join(folder, 'none'),
+    path: () => join(folder, 'none'),
     code: 'ET_KUBERNETES_FILE_MISSING',
     says: /none does not exist\.$/,
     tries: 4,
   },
   {
     title: 'below a file',
-    path: join(file('x'), 'token'),
+    path: () => join(file('x'), 'token'),
     code: 'ET_KUBERNETES_FILE_MISSING',
     says: /does not exist/,
     tries: 4,
   },
-  { title: 'empty', path: file(''), code: 'ET_KUBERNETES_FILE_EMPTY', says: /is empty/, tries: 4 },
-  { title: 'blank', path: file(' \n\t\r\n'), code: 'ET_KUBERNETES_FILE_EMPTY', says: /is empty/, tries: 4 },
-  { title: 'a folder', path: folder, code: 'ET_KUBERNETES_FILE_WRONG', says: /is a folder/, tries: 1 },
-  { title: 'a device', path: '/dev/zero', code: 'ET_KUBERNETES_FILE_WRONG', says: /no regular file/, tries: 1 },
+  { title: 'empty', path: () => file(''), code: 'ET_KUBERNETES_FILE_EMPTY', says: /is empty/, tries: 4 },
+  { title: 'blank', path: () => file(' \n\t\r\n'), code: 'ET_KUBERNETES_FILE_EMPTY', says: /is empty/, tries: 4 },
+  { title: 'a folder', path: () => folder, code: 'ET_KUBERNETES_FILE_WRONG', says: /is a folder/, tries: 1 },
+  { title: 'a device', path: () => '/dev/zero', code: 'ET_KUBERNETES_FILE_WRONG', says: /no regular file/, tries: 1 },
   {
     title: 'a byte too large',
-    path: file(good.padEnd(64 * 1024 + 1)),
+    path: () => file(good.padEnd(64 * 1024 + 1)),
     code: 'ET_KUBERNETES_FILE_WRONG',
     says: /larger than 64 KiB/,
     tries: 1,
   },
-  { title: 'no JWT', path: file('null'), code: 'ET_KUBERNETES_FILE_WRONG', says: /no JWT/, tries: 1 },
-  { title: 'two tokens', path: file(`${good}\n${good}`), code: 'ET_KUBERNETES_FILE_WRONG', says: /no JWT/, tries: 1 },
+  { title: 'no JWT', path: () => file('null'), code: 'ET_KUBERNETES_FILE_WRONG', says: /no JWT/, tries: 1 },
+  {
+    title: 'two tokens',
+    path: () => file(`${good}\n${good}`),
+    code: 'ET_KUBERNETES_FILE_WRONG',
+    says: /no JWT/,
+    tries: 1,
+  },
   {
     title: 'of the kind that never expires and has no audience',
-    path: file(await cluster.issueToken({ claims: { exp: undefined, aud: undefined } })),
+    path: async () => file(await cluster.issueToken({ claims: { exp: undefined, aud: undefined } })),
     code: 'ET_KUBERNETES_FILE_WRONG',
     says: /expiry/,
     tries: 1,
   },
   {
     title: 'expired',
-    path: file(await cluster.issueToken({ lifetimeSeconds: -1 })),
+    path: async () => file(await cluster.issueToken({ lifetimeSeconds: -1 })),
     code: 'ET_KUBERNETES_TOKEN_EXPIRED',
     says: /expired at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/,
     tries: 4,
   },
   {
     title: 'for another audience, which is shown as text',
-    path: file(await cluster.issueToken({ audience: '##vso[task.complete]\nx' })),
+    path: async () => file(await cluster.issueToken({ audience: '##vso[task.complete]\nx' })),
     code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
     says: /audience # #vso\[task\.complete\] x; the exchange takes api:\/\/AzureADTokenExchange\.$/,
     tries: 1,
   },
   {
     title: 'for no audience',
-    path: file(await cluster.issueToken({ claims: { aud: [] } })),
+    path: async () => file(await cluster.issueToken({ claims: { aud: [] } })),
     code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
     says: /audience none/,
     tries: 1,
   },
 ]) {
   test(`the token file has a fault of its own: ${title}`, async () => {
-    await assert.rejects(read(path), { code, message: says });
+    await assert.rejects(read(await path()), { code, message: says });
     // Only what a rotation can cause is looked at again.
     assert.equal(waits, tries - 1);
   });
