@@ -90,6 +90,12 @@ const inTheHeaders: Omit<Place, 'moment'>[] = [
     code: { entra: 'ET_ENTRA_UNAVAILABLE' },
     rare: true,
   },
+  {
+    name: 'status 400 with temporarily_unavailable (microsoft-authentication-library-for-dotnet #3661)',
+    do: entraError(90033, 'A transient error has occurred.', 'temporarily_unavailable', 400),
+    transient: true,
+    code: { entra: 'ET_ENTRA_UNAVAILABLE' },
+  },
   ...[301, 302, 303, 307, 308].map((number) => ({
     name: `status ${number}, to another place`,
     do: { kind: 'answer' as const, status: number, headers: { location: 'https://localhost:1/elsewhere' } },

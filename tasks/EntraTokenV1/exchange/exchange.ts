@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { ConfidentialClientApplication, type INetworkModule, type NetworkRequestOptions } from '@azure/msal-node';
-import { codeOfAadsts } from '../failure/catalogue.ts';
-import { EntraRefusal, Failure } from '../failure/failure.ts';
+import { Failure } from '../failure/failure.ts';
 import type { IdToken } from '../id-token/id-token.ts';
-import { isTransientStatus } from '../network/retry.ts';
 import type { Answer, Send } from '../network/wire.ts';
-import { isRecord } from '../text/json.ts';
 import { type Mask, Secret } from '../text/secret.ts';
+import { isTransientAnswer, parse, refusal, saysError } from './refusal.ts';
 
 /** An access token as later steps get it. Times are milliseconds since 1970. */
 export interface AccessToken {
@@ -111,6 +109,7 @@ function entraClient(
       headers: options?.headers ?? {},
       body: options?.body ?? '',
       service: 'Entra',
+      isTransient: isTransientAnswer,
     });
     return readTokenAnswer(answer, mask);
   };
@@ -140,8 +139,8 @@ const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]{16,}=*$/;
 /** The checked fields of a token answer, the token masked; throws a Failure for every other answer. */
 function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
   const body = parse(answer.body);
-  if (answer.status !== 200 || body === undefined) {
-    throw refusal(answer, body);
+  if (answer.status !== 200 || body === undefined || (body['access_token'] === undefined && saysError(answer))) {
+    throw refusal(answer);
   }
   const { access_token: token, token_type: type, expires_in: expiresIn, refresh_in: refreshIn } = body;
   if (typeof token !== 'string' || !BEARER_TOKEN.test(token)) {
@@ -165,78 +164,4 @@ function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
     expires_in: seconds,
     ...(refresh > 0 && refresh <= seconds ? { refresh_in: refresh } : {}),
   };
-}
-
-function parse(text: string): Record<string, unknown> | undefined {
-  try {
-    const body: unknown = JSON.parse(text);
-    return isRecord(body) ? body : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function refusal(answer: Answer, body: Record<string, unknown> | undefined): Failure {
-  const effort = answer.tries > 1 ? ` to the last of ${answer.tries} tries` : '';
-  if (answer.status >= 300 && answer.status <= 399) {
-    return new Failure(
-      'ET_ENTRA_ANSWER',
-      `Entra answered HTTP ${answer.status}, a redirect, which is not followed with a credential.`,
-    );
-  }
-  const aadsts = body === undefined ? undefined : aadstsOf(body);
-  const ids = body === undefined ? '' : supportIds(body);
-  const number = aadsts === undefined ? '' : `, AADSTS${aadsts}`;
-  const isKnown = aadsts !== undefined && codeOfAadsts(aadsts) !== 'ET_ENTRA_REFUSED';
-  if (aadsts !== undefined && (isKnown || !isTransientStatus(answer.status))) {
-    return new EntraRefusal(
-      codeOfAadsts(aadsts),
-      `Entra answered AADSTS${aadsts}${effort}${ids}.`,
-      aadsts,
-      answer.skewMs,
-    );
-  }
-  if (answer.status === 429) {
-    return new Failure('ET_ENTRA_THROTTLED', `Entra answered HTTP 429${number}${effort}${ids}.`);
-  }
-  if (answer.status === 408 || answer.status >= 500) {
-    return new Failure('ET_ENTRA_UNAVAILABLE', `Entra answered HTTP ${answer.status}${number}${effort}${ids}.`);
-  }
-  const error = body?.['error'];
-  if (answer.status >= 400 && typeof error === 'string' && /^[a-z_]{3,40}$/.test(error)) {
-    return new EntraRefusal(
-      'ET_ENTRA_REFUSED',
-      `Entra answered HTTP ${answer.status}, ${error}${ids}.`,
-      undefined,
-      answer.skewMs,
-    );
-  }
-  return new Failure('ET_ENTRA_ANSWER', `Entra answered HTTP ${answer.status} with a body that is no token answer.`);
-}
-
-/** The first of `error_codes`, else the number in the description; the description itself is never shown. */
-function aadstsOf(body: Record<string, unknown>): number | undefined {
-  const codes = body['error_codes'];
-  const first: unknown = Array.isArray(codes) ? codes[0] : undefined;
-  if (typeof first === 'number' && Number.isSafeInteger(first) && first > 0) {
-    return first;
-  }
-  const description = body['error_description'];
-  const number = typeof description === 'string' ? /AADSTS(\d{4,9})/.exec(description)?.[1] : undefined;
-  return number === undefined ? undefined : Number(number);
-}
-
-/** The identifiers that Microsoft's support asks for. */
-function supportIds(body: Record<string, unknown>): string {
-  const ids = [
-    ['trace_id', 'trace ID'],
-    ['correlation_id', 'correlation ID'],
-    ['timestamp', 'at'],
-  ].flatMap(([field = '', name]) => {
-    const value = body[field];
-    return typeof value === 'string' && /^[0-9a-fA-F-]{36}$|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/.test(value)
-      ? [`${name} ${value}`]
-      : [];
-  });
-  return ids.length === 0 ? '' : ` (${ids.join(', ')})`;
 }

@@ -155,29 +155,40 @@ export const catalogue = entries({
     remedy: 'Create exactly this credential.',
   },
   ET_SUBJECT_MISMATCH: {
-    aadsts: [700213],
+    aadsts: [700213, 7002138, 7002203],
     reason: 'No federated credential of the identity has this subject; case counts.',
     remedy: 'Create exactly this credential.',
   },
   ET_AUDIENCE_MISMATCH: {
-    aadsts: [700212],
+    aadsts: [700212, 7002121, 700214],
     reason: 'The federated credential names another audience; each cloud has its own.',
     remedy: 'Create exactly this credential.',
   },
+  ET_CREDENTIAL_AMBIGUOUS: {
+    aadsts: [700263],
+    reason: 'More than one federated credential of the identity matches the subject of the ID token.',
+    remedy: 'List the federated credentials of the identity, and delete all but the one that is right.',
+  },
   ET_ASSERTION_TIME: {
-    aadsts: [700024],
+    aadsts: [700024, 500133],
     reason: 'The ID token was not valid at the moment of the exchange, although it was fresh: a clock is wrong.',
     remedy: 'Set the clock of the agent’s machine (NTP), and run the job again.',
   },
   ET_POLICY: {
-    aadsts: [700223, 700238],
-    reason: 'A policy of the tenant restricts workload identity federation.',
-    remedy: 'Ask an administrator of the tenant to allow this issuer (application management policy).',
+    aadsts: [700223, 700238, 7002381, 500212, 500213, 51000],
+    reason:
+      'A policy of the tenant restricts workload identity federation: whether it is allowed, which issuers are trusted, ' +
+      'or which claims an ID token must have.',
+    remedy:
+      'Only an administrator of the tenant can change it (application management policy): ask for this issuer to be ' +
+      'allowed, or for the application to be exempt.',
   },
   ET_ENTRA_TOKEN_AS_ASSERTION: {
-    aadsts: [700222],
-    reason: 'The tenant does not take ID tokens that Entra itself issued.',
-    remedy: 'Check which file or connection the token comes from; a tenant may need the older issuer for a while.',
+    aadsts: [700222, 700236],
+    reason: 'The tenant of the application does not take ID tokens that Entra itself issued, or not from this issuer.',
+    remedy:
+      'A service connection on Entra’s issuer must stay on the issuer of Azure DevOps for this tenant, or the tenant’s ' +
+      'administrator allows the issuer; with a token file, check which token the file holds.',
   },
   ET_DOUBLE_HOP: {
     aadsts: [700231],
@@ -190,7 +201,10 @@ export const catalogue = entries({
     remedy: 'Lower the service account token’s expiration (azure.workload.identity/service-account-token-expiration).',
   },
   ET_ASSERTION_WRONG: {
-    aadsts: [700021, 700023, 700027, 50027, 7000216],
+    aadsts: [
+      700021, 700023, 700027, 50027, 7000216, 7000218, 700226, 700227, 700229, 50006, 50012, 50013, 50048, 900384,
+      90016,
+    ],
     reason: 'Entra did not take the ID token for a federated one: it is of another tenant, client or kind.',
     remedy: 'Check the tenant and client, and where the ID token comes from.',
   },
@@ -200,7 +214,7 @@ export const catalogue = entries({
     remedy: 'Keep the connection on the Azure DevOps issuer, or make the application single-tenant.',
   },
   ET_CROSS_CLOUD: {
-    aadsts: [900382],
+    aadsts: [900382, 900432, 90038, 90051, 1000104],
     reason: 'An ID token of one cloud cannot be exchanged in another.',
     remedy: 'Use a connection that was made for this cloud.',
   },
@@ -212,36 +226,66 @@ export const catalogue = entries({
 
   // Entra: client, tenant, resource.
   ET_CLIENT_UNKNOWN: {
-    aadsts: [700016, 7000229, 7000112],
+    aadsts: [700016, 7000229, 7000112, 70001, 700011, 1000031, 90099, 650056],
     reason:
       'The application was deleted or disabled, lives in another tenant, or has no service principal (no consent) in this one.',
     remedy:
       'Compare the client and tenant with the connection; create the service principal (az ad sp create), or give ' +
       'consent to a multitenant application.',
   },
+  ET_CLIENT_PUBLIC: {
+    aadsts: [700025],
+    reason: 'The application is registered as a public client, and a public client may not present a credential.',
+    remedy:
+      'In the app registration, open Authentication and switch off "Allow public client flows"; or use another ' +
+      'application.',
+  },
   ET_TENANT_UNKNOWN: {
-    aadsts: [90002, 900023],
+    aadsts: [90002, 900023, 50059, 50128, 50194, 9001023, 90019, 90124, 90130],
     reason: 'This Entra knows no such tenant.',
     remedy: 'Check the tenant for a typing error, and the authority for the right cloud.',
   },
+  ET_TENANT_BLOCKED: {
+    aadsts: [5000224, 5000225],
+    reason: 'Microsoft has blocked the tenant, usually because it was not used for a long time.',
+    remedy: 'Ask an administrator of the tenant to restore it, or use an identity of another tenant.',
+  },
+  ET_TENANT_RESTRICTION: {
+    aadsts: [50002, 500021, 500022, 5000211],
+    reason:
+      'A proxy on the way from the agent to Entra allows only certain tenants (tenant restrictions), and this one is ' +
+      'not among them.',
+    remedy:
+      'Ask the administrators of the proxy to allow the tenant (header Restrict-Access-To-Tenants, or the policy of ' +
+      'sec-Restrict-Tenant-Access-Policy), or to let the agent reach Entra without that header.',
+  },
+  ET_RESOURCE_DISABLED: {
+    aadsts: [500014],
+    reason:
+      'The service principal of the resource is disabled in the tenant: an administrator switched it off, or the ' +
+      'subscription to the service has ended.',
+    remedy:
+      'Ask an administrator of the tenant to enable it (Enterprise applications, the resource, Properties, "Enabled ' +
+      'for users to sign in"), or to renew the subscription.',
+  },
   ET_RESOURCE_UNKNOWN: {
-    aadsts: [500011],
+    aadsts: [500011, 50001, 650052, 650054, 650057],
     reason:
       'The resource has a typing error, belongs to another cloud, or its service principal is missing in the tenant.',
     remedy: 'Check the scope and the cloud; give the API consent in the tenant.',
   },
   ET_SCOPE_INVALID: {
-    aadsts: [1002012, 70011],
+    aadsts: [1002012, 70011, 28002, 28003, 700022, 901002],
     reason: 'Entra does not take the scope as it was sent.',
     remedy: 'Write one resource a line, as a URI or an application ID.',
   },
   ET_ROLE_MISSING: {
-    aadsts: [501051],
+    aadsts: [501051, 50105],
     reason: 'The API asks that the application has a role of it.',
     remedy: 'Assign an app role of the API to the application.',
   },
   ET_CONDITIONAL_ACCESS: {
-    aadsts: [53003],
+    aadsts: [53003, 50131, 530032, 530035],
     reason: 'A Conditional Access policy for workload identities blocks this identity here.',
     remedy: 'Compare the agent’s outgoing address with the policy’s locations, or ask for an exclusion.',
   },
@@ -253,13 +297,15 @@ export const catalogue = entries({
   },
   ET_ENTRA_REFUSED: {
     reason: 'Entra understood the request and refused it.',
-    remedy: 'Look up the AADSTS number at https://login.microsoftonline.com/error.',
+    remedy: 'Look up the number at https://login.microsoftonline.com/error, and ask Microsoft support.',
   },
   ET_ENTRA_UNAVAILABLE: {
+    aadsts: [50033, 90006, 90012, 90024, 90033, 90090, 90091],
     reason: 'Entra is disturbed or asks for patience.',
     remedy: 'Look at https://status.azure.com and run the job again.',
   },
   ET_ENTRA_THROTTLED: {
+    aadsts: [50196, 90055],
     reason: 'Entra asks this tenant or client for patience: it exceeded its rate limit.',
     remedy: 'Run fewer jobs at the same moment, and do not ask for a token again that is still valid.',
   },
@@ -374,9 +420,35 @@ function isCode(text: string): text is Code {
   return Object.hasOwn(catalogue, text);
 }
 
-/** The code for one of Entra's AADSTS numbers; ET_ENTRA_REFUSED for one that the table does not have. */
+/**
+ * The code for one of Entra's AADSTS numbers; ET_ENTRA_REFUSED for one that neither the table has nor its stem.
+ * Entra makes the numbers around federated credentials more exact by one more digit (700213 became 7002138); elsewhere
+ * a longer number means something else (7000222 is no 700022).
+ */
 export function codeOfAadsts(number: number): Code {
-  return codes.find((code) => catalogueEntry(code).aadsts?.includes(number)) ?? 'ET_ENTRA_REFUSED';
+  return listedCode(number) ?? stemsOf(number).map(listedCode).find(isDefined) ?? 'ET_ENTRA_REFUSED';
+}
+
+/** The number itself, or the shorter one that it is taken for. */
+export function knownAadsts(number: number): number {
+  return [number, ...stemsOf(number)].find((candidate) => listedCode(candidate) !== undefined) ?? number;
+}
+
+function listedCode(number: number): Code | undefined {
+  return codes.find((code) => catalogueEntry(code).aadsts?.includes(number));
+}
+
+/** 7002xxx is a case of 7002xx, and 70021x one of 70021. */
+function stemsOf(number: number): number[] {
+  const stem = Math.floor(number / 10);
+  if (/^7002\d{3}$/.test(`${number}`)) {
+    return [stem, ...stemsOf(stem)];
+  }
+  return /^70021\d$/.test(`${number}`) ? [stem] : [];
+}
+
+function isDefined<T>(value: T | undefined): value is T {
+  return value !== undefined;
 }
 
 /** The code for one of Azure DevOps' TF and VS numbers; undefined for one that the table does not have. */

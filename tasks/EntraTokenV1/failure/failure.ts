@@ -34,8 +34,8 @@ export class EntraRefusal extends Failure {
   readonly aadsts: number | undefined;
   readonly skewMs: number | undefined;
 
-  constructor(code: Code, happened: string, aadsts: number | undefined, skewMs: number | undefined) {
-    super(code, happened);
+  constructor(code: Code, happened: string, aadsts: number | undefined, skewMs: number | undefined, advice?: string) {
+    super(code, happened, advice);
     this.aadsts = aadsts;
     this.skewMs = skewMs;
   }

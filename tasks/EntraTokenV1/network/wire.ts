@@ -158,7 +158,10 @@ function exchangeMessages(
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,
-            body: Buffer.concat(chunks).toString('utf8'),
+            // Some proxies put a byte order mark before what they pass on.
+            body: Buffer.concat(chunks)
+              .toString('utf8')
+              .replace(/^\uFEFF/, ''),
             skewMs: readSkew(response.headers.date, now()),
           }),
         );
