@@ -1,6 +1,7 @@
 /**
  * The check of who imports whom in the task. `npm run check` runs it; it fails on an import that goes back up, on an
- * import between the programs on top, and on a second file that imports one of the three libraries.
+ * import between the programs on top, on a second file that imports one of the three libraries, and on a file outside
+ * of `origins/` that reads the environment.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -10,6 +11,7 @@ import { root } from './layout.ts';
 /** The folders of the task, each of which may import those before it. The files on top come after all of them. */
 export const folders: readonly string[] = [
   'text',
+  'origins',
   'failure',
   'network',
   'id-token',
@@ -27,6 +29,13 @@ const doors: Readonly<Record<string, string>> = {
   'azure-devops-node-api': 'id-token/azure-devops.ts',
   '@azure/msal-node': 'exchange/exchange.ts',
 };
+
+/** The one folder that reads or changes the environment, so that whose a value is can be told. */
+const environmentFolder = 'origins';
+
+/** `process.env` in its spellings, `{ env } = process`, and the module that has it too. */
+const readsEnvironment =
+  /\bprocess\s*(?:\?\.|\.|(?:\?\.)?\[\s*['"`])\s*env\b|\benv\b[^;{}]*\}\s*=\s*process\b|['"](?:node:)?process['"]/;
 
 /** On top, only the story may be loaded by a program; programs never load each other. */
 const story = 'run.ts';
@@ -46,6 +55,9 @@ export function wrongImports(sources: ReadonlyMap<string, string>): string[] {
     if (file.includes('/') && levelOf(file) < 0) {
       faults.push(`${file}: its folder has no place in the order of scripts/imports.ts`);
       continue;
+    }
+    if (readsEnvironment.test(text) && !file.startsWith(`${environmentFolder}/`)) {
+      faults.push(`${file} reads the environment; only ${environmentFolder}/ may`);
     }
     for (const [, specifier = ''] of text.matchAll(/(?:\bfrom|\bimport\s*\(|\bimport|\brequire\s*\()\s*'([^']+)'/g)) {
       const library = Object.keys(doors).find((name) => specifier === name || specifier.startsWith(`${name}/`));

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agent } from './agent/agent.ts';
 import { removeKeptCode } from './agent/earlier-versions.ts';
+import { processOrigins, withhold } from './origins/process.ts';
 
 const parent = process.ppid;
 const undoOnEnd: (() => void)[] = [];
@@ -18,27 +19,6 @@ function undoAll(): void {
   for (const undo of undoOnEnd.splice(0).reverse()) {
     undo();
   }
-}
-
-/** task-lib writes these to the debug log while it is loaded; so they are taken out of its sight before that. */
-function withhold(): ReadonlyMap<string, string> {
-  const withheld = new Map<string, string>();
-  for (const name of ['Agent.ProxyPassword', 'Agent.ClientCertPassword']) {
-    const key = `SECRET_${name.replaceAll('.', '_').toUpperCase()}`;
-    const value = process.env[key];
-    if (value) {
-      withheld.set(name, value);
-      delete process.env[key];
-    }
-  }
-  // Whoever set the agent up may have written user and password into the address of the proxy.
-  const address = process.env['AGENT_PROXYURL'];
-  const bareAddress = address?.replace(/^(\w+:\/\/)?[^/?#]*@/, '$1');
-  if (address !== undefined && bareAddress !== address) {
-    withheld.set('Agent.ProxyUrl', address);
-    process.env['AGENT_PROXYURL'] = bareAddress;
-  }
-  return withheld;
 }
 
 /**
@@ -86,9 +66,10 @@ function endNow(why: string): void {
 async function main(): Promise<void> {
   // A hundred debug lines come before the first request: they go out as one write, and not one by one.
   process.stdout.cork();
+  const origins = processOrigins(__dirname);
   const withheld = withhold();
   const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent/agent.ts'), import('./run.ts')]);
-  const agent = pipelineAgent(withheld);
+  const agent = pipelineAgent(origins, withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));
   // A step that ends without a word has succeeded in the agent's eyes; one that never came to its end must not.
   process.once('beforeExit', () => void fail(agent, new Error('the step came to no end')));

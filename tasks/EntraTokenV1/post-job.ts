@@ -6,11 +6,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRunning, markProcess } from './background/processes.ts';
 import { FOLDER_VARIABLE, isTokenFolder, removeTokenFolder, STATUS_FILE } from './background/token-folder.ts';
+import { taskVariable } from './origins/process.ts';
 
 const GRACE_MS = 2000;
 
 function main(): void {
-  const folder = process.env[`VSTS_TASKVARIABLE_${FOLDER_VARIABLE.toUpperCase()}`];
+  const folder = taskVariable(FOLDER_VARIABLE);
   if (!folder || !isTokenFolder(folder)) {
     return;
   }

@@ -22,6 +22,7 @@ import {
 import { type Request, readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import type { OpenSource } from '../../tasks/EntraTokenV1/source/source.ts';
 import { Secret } from '../../tasks/EntraTokenV1/text/secret.ts';
+import { fakeAgent } from '../unit/fake-agent.ts';
 
 const manifest = readManifest();
 const input = (name: string) => {
@@ -282,7 +283,7 @@ function agentWith(inputs: Record<string, string>): Agent {
     input: (name) => inputs[name] ?? '',
     variable: nothing,
     secretVariable: nothing,
-    environment: nothing,
+    origins: fakeAgent({}).agent.origins,
     endpoint: (id) => (id === 'c1' ? connection : undefined),
     endpointUrl: nothing,
     mask: nothing,

@@ -1,4 +1,5 @@
 import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent/agent.ts';
+import { readOrigins } from '../../tasks/EntraTokenV1/origins/origins.ts';
 
 export interface FakeConnection {
   scheme?: string;
@@ -31,11 +32,23 @@ export function fakeAgent({ inputs = {}, variables = {}, environment = {}, conne
     masked: [],
     set: {},
   };
+  const origins = readOrigins({
+    environment: {
+      ...Object.fromEntries(
+        Object.entries(variables).map(([name, value]) => [name.replaceAll(/[. ]/g, '_').toUpperCase(), value]),
+      ),
+      VSTS_PUBLIC_VARIABLES: JSON.stringify(Object.keys(variables)),
+      ...environment,
+    },
+    platform: 'linux',
+    place: { node: [], task: '' },
+    workingFolder: undefined,
+  });
   const agent: Agent = {
     input: (name) => (inputs[name] ?? '').trim(),
     variable: (name) => find(variables, name),
     secretVariable: (name) => find(variables, name)?.trim(),
-    environment: (name) => environment[name] || undefined,
+    origins,
     endpoint: (id) => connections[id] && endpoint(connections[id]),
     endpointUrl: (id) => connections[id]?.url,
     mask: (text) => told.masked.push(text),

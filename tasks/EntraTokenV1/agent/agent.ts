@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import * as tl from 'azure-pipelines-task-lib/task.js';
 import type { Failure } from '../failure/failure.ts';
+import type { Origins } from '../origins/origins.ts';
 import { isRecord } from '../text/json.ts';
 import { PieceGuard } from '../text/piece-guard.ts';
 import { printableForms, Secret } from '../text/secret.ts';
@@ -22,8 +23,8 @@ export interface Agent {
   variable(name: string): string | undefined;
   /** A variable whose value must not be printed; it is masked before it is handed out. */
   secretVariable(name: string): string | undefined;
-  /** A variable of the environment that the step was started in. */
-  environment(name: string): string | undefined;
+  /** Where the values of the step come from, and what its environment holds. */
+  readonly origins: Origins;
   endpoint(id: string): Endpoint | undefined;
   endpointUrl(id: string): string | undefined;
   /** Has a text replaced in all that is printed from now on. */
@@ -46,9 +47,10 @@ export interface Agent {
 
 /**
  * The agent behind azure-pipelines-task-lib, whose one door this is.
+ * @param origins as they were before the library was loaded
  * @param withheld variables that the library was not to see, by their names
  */
-export function pipelineAgent(withheld: ReadonlyMap<string, string>): Agent {
+export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, string>): Agent {
   // The library's own handlers print the message and stack of whatever was thrown, which may quote a secret.
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
@@ -78,7 +80,7 @@ export function pipelineAgent(withheld: ReadonlyMap<string, string>): Agent {
       }
       return value;
     },
-    environment: (name) => process.env[name] || undefined,
+    origins,
     endpoint: readEndpoint,
     endpointUrl: (id) => tl.getEndpointUrl(id, true) || undefined,
     mask,

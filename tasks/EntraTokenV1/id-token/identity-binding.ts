@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as tls from 'node:tls';
 import { Failure } from '../failure/failure.ts';
 import { ConnectionPool } from '../network/pool.ts';
+import type { Origins } from '../origins/origins.ts';
 import { printable } from '../text/text.ts';
 
 /** The token proxy of an AKS identity binding, from the variables that its webhook sets on the pod. */
@@ -25,11 +26,9 @@ export interface BindingVariables {
   readonly caData: string | undefined;
 }
 
-export function bindingVariables(from: {
-  readonly environment: (name: string) => string | undefined;
-}): BindingVariables {
+export function bindingVariables(origins: Pick<Origins, 'environment'>): BindingVariables {
   const [proxy, serverName, caFile, caData] = [PROXY, SERVER_NAME, CA_FILE, CA_DATA].map(
-    (name) => from.environment(name)?.trim() || undefined,
+    (name) => origins.environment(name)?.value.trim() || undefined,
   );
   return { proxy, serverName, caFile, caData };
 }

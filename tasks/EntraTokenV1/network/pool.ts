@@ -4,6 +4,7 @@ import { type Duplex, PassThrough } from 'node:stream';
 import type * as tls from 'node:tls';
 import { codeOfNodeError } from '../failure/catalogue.ts';
 import { errorCode } from '../failure/failure.ts';
+import { setForProcess } from '../origins/process.ts';
 import { type HttpProxy, type Network, proxyFor } from './settings.ts';
 import type { Trust } from './trust.ts';
 import { NEXT_ADDRESS_MS, openTunnel, ProxyFailure } from './tunnel.ts';
@@ -51,7 +52,7 @@ export class ConnectionPool extends https.Agent {
     });
     this.#network = network;
     this.#trust = trust;
-    process.env['RES_OPTIONS'] ??= NAME_LOOKUP;
+    setForProcess('RES_OPTIONS', NAME_LOOKUP);
   }
 
   override createConnection(options: https.RequestOptions, created: Created): Duplex | undefined | null {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { Failure } from '../failure/failure.ts';
+import type { Origins } from '../origins/origins.ts';
 import { Secret } from '../text/secret.ts';
 
 /** A proxy and who we are to it. */
@@ -36,7 +37,7 @@ export interface NetworkFacts {
   variable(name: string): string | undefined;
   /** A variable whose value is masked and never printed. */
   secretVariable(name: string): string | undefined;
-  environment(name: string): string | undefined;
+  readonly origins: Pick<Origins, 'environment'>;
   /** Has the agent hide a text from here on. */
   mask(text: string): void;
   /** Keeps a secret out of everything that the task prints, in pieces too. */
@@ -51,7 +52,7 @@ export function readNetwork(facts: NetworkFacts): Network {
   return {
     ...(readAgentProxy(facts) ?? readEnvironmentProxy(facts)),
     authorities: readAuthorities(facts.variable('Agent.CAInfo')),
-    extraAuthoritiesFile: facts.environment('NODE_EXTRA_CA_CERTS'),
+    extraAuthoritiesFile: facts.origins.environment('NODE_EXTRA_CA_CERTS')?.value,
     clientCertificate: readClientCertificate(facts),
     skipCertificateValidation: facts.variable('Agent.SkipCertValidation')?.toLowerCase() === 'true',
   };
@@ -96,8 +97,8 @@ function isPattern(text: string): boolean {
 }
 
 function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> {
-  const address = facts.environment('HTTPS_PROXY') || facts.environment('https_proxy');
-  const hosts = (facts.environment('NO_PROXY') || facts.environment('no_proxy') || '')
+  const address = facts.origins.environment('HTTPS_PROXY')?.value || facts.origins.environment('https_proxy')?.value;
+  const hosts = (facts.origins.environment('NO_PROXY')?.value || facts.origins.environment('no_proxy')?.value || '')
     .split(/[\s,;]+/)
     .map((host) => (isIPv6(host) ? `[${host}]` : host).toLowerCase())
     .filter((host) => host !== '');

@@ -51,7 +51,7 @@ async function provideTokenFile(
   agent.setTaskVariable(FOLDER_VARIABLE, folder);
   surroundings.onFailure(() => removeTokenFolder(folder));
   const idToken = await source.idToken();
-  createTokenFolder(folder);
+  createTokenFolder(folder, agent.origins.machine('SystemRoot'));
   writeTokenFile(folder, idToken.token);
   const file = tokenFileIn(folder);
   if (!request.keepTokenFileFresh || source.renewal === undefined) {
@@ -59,7 +59,7 @@ async function provideTokenFile(
     agent.log(`Token file    ${file} (not renewed: ${why})`);
     return file;
   }
-  const job = findAgent(surroundings.parent, agent.environment('VSTS_PROCESS_LOOKUP_ID'));
+  const job = findAgent(surroundings.parent, agent.origins.environment('VSTS_PROCESS_LOOKUP_ID')?.value);
   if (job === undefined) {
     throw new Failure('ET_REFRESHER', 'The agent that started the step has ended.');
   }
@@ -76,7 +76,7 @@ async function provideTokenFile(
       job,
       network: networkOrders(network),
     },
-    agent.environment,
+    (name) => agent.origins.environment(name)?.value,
     (child) => surroundings.onFailure(() => end(child)),
   );
   agent.log(`Token file    ${file} (kept fresh by process ${pid} until the job ends)`);

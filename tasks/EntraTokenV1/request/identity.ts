@@ -86,10 +86,10 @@ function pipelineIdentity(inputs: Inputs, agent: Agent): Identity {
 
 /** As WorkloadIdentityCredential of the Azure SDKs: the step's own inputs, else the variables that AKS sets on the pod. */
 function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity {
-  const clientId = inputs.clientId || agent.environment('AZURE_CLIENT_ID')?.trim() || '';
-  const tenantId = inputs.tenantId || agent.environment('AZURE_TENANT_ID')?.trim() || '';
+  const clientId = inputs.clientId || agent.origins.environment('AZURE_CLIENT_ID')?.value.trim() || '';
+  const tenantId = inputs.tenantId || agent.origins.environment('AZURE_TENANT_ID')?.value.trim() || '';
   const path = tokenFilePath(inputs, agent) ?? '';
-  const exported = agent.environment('AZURE_FEDERATED_TOKEN_FILE')?.trim();
+  const exported = agent.origins.environment('AZURE_FEDERATED_TOKEN_FILE')?.value.trim();
   if (path === '' && exported !== undefined) {
     throw new Failure(
       'ET_KUBERNETES_VARIABLES',
@@ -118,10 +118,10 @@ function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Iden
       faults.push(`${name} is '${printable(value, 80)}', which is neither an ID nor a domain name.`);
     }
   }
-  const host = agent.environment('AZURE_AUTHORITY_HOST')?.trim();
+  const host = agent.origins.environment('AZURE_AUTHORITY_HOST')?.value.trim();
   const authority = host ? readAuthority(host, 'AZURE_AUTHORITY_HOST') : publicCloud.authority;
   return {
-    source: { kind: 'kubernetes', file: { path, binding: bindingVariables(agent) } },
+    source: { kind: 'kubernetes', file: { path, binding: bindingVariables(agent.origins) } },
     clientId,
     tenantId,
     ownTenantId: undefined,
@@ -143,7 +143,7 @@ function withAuthorityHost(
 
 function readFallback(inputs: Inputs, agent: Agent): TokenFile | undefined {
   const path = inputs.kubernetesFallback ? tokenFilePath(inputs, agent) : undefined;
-  return path === undefined ? undefined : { path, binding: bindingVariables(agent) };
+  return path === undefined ? undefined : { path, binding: bindingVariables(agent.origins) };
 }
 
 /**
@@ -154,7 +154,7 @@ function tokenFilePath(inputs: Inputs, agent: Agent): string | undefined {
   if (inputs.tokenFilePath !== '') {
     return inputs.tokenFilePath;
   }
-  const path = agent.environment('AZURE_FEDERATED_TOKEN_FILE')?.trim();
+  const path = agent.origins.environment('AZURE_FEDERATED_TOKEN_FILE')?.value.trim();
   return path && !isExportedTokenFile(path) ? path : undefined;
 }
 

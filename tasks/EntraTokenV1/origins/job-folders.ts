@@ -1,0 +1,37 @@
+import { realpathSync } from 'node:fs';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+
+/** Tells whether a path leads into one of the folders whose content a job decides. */
+export type IsInJobFolders = (path: string) => boolean;
+
+/**
+ * The system shows the environment, and with it every variable, as a file; so nothing below these is a file that an
+ * administrator put there.
+ */
+const NO_FILES_OF_ANYONE = ['/proc', '/sys', '/dev'];
+
+/** @param folders what the job fills: its work folder, its sources; those that are no absolute paths do not count */
+export function jobFolders(folders: readonly (string | undefined)[]): IsInJobFolders {
+  const closed = [...folders, ...NO_FILES_OF_ANYONE].flatMap((folder) =>
+    folder !== undefined && isAbsolute(folder) ? [resolve(folder), real(folder)] : [],
+  );
+  // A link inside of the sources is the job's wherever it leads, and so is what a link outside of them leads to there.
+  return (path) => [resolve(path), real(path)].some((form) => closed.some((folder) => isBelow(form, folder)));
+}
+
+function isBelow(path: string, folder: string): boolean {
+  // The folder of everything would close every path.
+  if (resolve(folder) === resolve(folder, '..')) {
+    return false;
+  }
+  const inside = relative(folder, path);
+  return inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside));
+}
+
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}

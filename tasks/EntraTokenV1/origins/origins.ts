@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import { type AgentFiles, type ProgramPlace, readAgentFiles, workFolder } from './agent-files.ts';
+import {
+  copyEnvironment,
+  type Environment,
+  environmentName,
+  type JobVariables,
+  type Owner,
+  readJobVariables,
+} from './environment.ts';
+import { type IsInJobFolders, jobFolders } from './job-folders.ts';
+
+/** A value of the environment, and whose it is. */
+export interface Found {
+  readonly value: string;
+  readonly owner: Owner;
+}
+
+/**
+ * Where the values come from that a step is started with. There are three origins: the inputs of the step, the machine
+ * (the environment of the agent, which a pod has from AKS, its configuration files, and the `env` that the author wrote
+ * on the step), and the pipeline: its variables, which any earlier step that can print can set. This is the one place
+ * that reads the environment, once, before a library has changed it; it is plain data, and says nothing of what each
+ * origin may decide.
+ */
+export interface Origins {
+  /** What the environment has under this name; undefined for nothing and for an empty text. */
+  environment(name: string): Found | undefined;
+  /** The same, but only where the machine set it. */
+  machine(name: string): string | undefined;
+  /**
+   * How a variable of the agent's or the server's, such as `Agent.TempDirectory`, stands in the environment: `absent`;
+   * `whole` under its own name alone; `foreign` where only variables of other names have its name in the environment
+   * (`Agent_TempDirectory`); `mixed` where others have it besides, so that nobody knows whose value it is.
+   */
+  standing(variable: string): Standing;
+  /**
+   * The variables that may stand in for a value of the agent's with this name in the environment, such as
+   * `INPUT_SCOPES` or `ENDPOINT_AUTH_…`, as they are spelled. Agents before 5.277 let a variable win over an input and
+   * over a connection, later ones do not, and the two look the same from here.
+   */
+  impostors(environmentName: string): readonly string[];
+  /** The inputs that the step was given, by their names in upper case, without those that are variables (`input.x`). */
+  readonly inputNames: readonly string[];
+  /** The one JSON of a connection's data, which the agent always writes; its parts may come from a variable. */
+  endpointData(id: string): string | undefined;
+  /** The variables of the job by name: which there are, and which of them are secret. */
+  readonly variables: Pick<JobVariables, 'has' | 'isSecret'>;
+  /**
+   * The variable (`HTTP_PROXY` for one) whose proxy a tool would ask for `http://127.0.0.1`, because no exception
+   * names that address; undefined where tools go straight there.
+   */
+  readonly proxyOfLoopback: string | undefined;
+  /** The agent's own files; undefined where they cannot be read, as in a job container. */
+  readonly agentFiles: () => AgentFiles | undefined;
+  /** The agent's temporary folder as it follows from the place of the task; undefined where nothing follows. */
+  readonly temporaryFolder: string | undefined;
+  /** True for a path into the folders that a job fills. */
+  readonly isInJobFolders: IsInJobFolders;
+}
+
+export type Standing = 'absent' | 'whole' | 'foreign' | 'mixed';
+
+/** What the origins are read from. */
+export interface OriginFacts {
+  readonly environment: Readonly<NodeJS.ProcessEnv>;
+  readonly platform: NodeJS.Platform;
+  readonly place: ProgramPlace;
+  /** The folder that the step was started in, which is one of the job's. */
+  readonly workingFolder: string | undefined;
+}
+
+/** Reads all origins; later changes of the environment change nothing in them. */
+export function readOrigins({ environment: live, platform, place, workingFolder }: OriginFacts): Origins {
+  const environment = copyEnvironment(live, platform);
+  const variables = readJobVariables(environment);
+  const work = workFolder(place);
+  const owner = (name: string): Owner => (variables.spellings(name).length > 0 ? 'pipeline' : 'machine');
+  const find = (name: string): Found | undefined => {
+    const value = environment.get(name);
+    return value ? { value, owner: owner(name) } : undefined;
+  };
+  return {
+    environment: find,
+    machine: (name) => {
+      const found = find(name);
+      return found?.owner === 'machine' ? found.value : undefined;
+    },
+    standing: (variable) => {
+      const name = environmentName(variable);
+      const spelled = variables.spellings(name);
+      if (spelled.length === 0) {
+        return environment.get(name) ? 'whole' : 'absent';
+      }
+      const own = spelled.filter((spelling) => spelling.toLowerCase() === variable.toLowerCase()).length;
+      return own === spelled.length ? 'whole' : own === 0 ? 'foreign' : 'mixed';
+    },
+    impostors: (name) => variables.spellings(name),
+    inputNames: environment.names.flatMap((name) =>
+      name.startsWith('INPUT_') && owner(name) === 'machine' ? [name.slice('INPUT_'.length)] : [],
+    ),
+    endpointData: (id) => environment.get(`ENDPOINT_DATA_${id}`) || undefined,
+    variables: { has: variables.has, isSecret: variables.isSecret },
+    proxyOfLoopback: proxyOfLoopback(environment),
+    agentFiles: once(() => readAgentFiles(place)),
+    temporaryFolder: work === undefined ? undefined : join(work, '_temp'),
+    isInJobFolders: (path) =>
+      jobFolders([work, workingFolder, ...JOB_FOLDER_VARIABLES.map((name) => environment.get(environmentName(name)))])(
+        path,
+      ),
+  };
+}
+
+/** Most steps have no use for the files. */
+function once<T>(read: () => T): () => T {
+  let value: { readonly read: T } | undefined;
+  return () => {
+    value ??= { read: read() };
+    return value.read;
+  };
+}
+
+/** Folders that the agent names, whose content a job decides. */
+const JOB_FOLDER_VARIABLES = [
+  'Agent.WorkFolder',
+  'Agent.BuildDirectory',
+  'Agent.ReleaseDirectory',
+  'Agent.TempDirectory',
+  'Agent.ToolsDirectory',
+  'Pipeline.Workspace',
+  'System.DefaultWorkingDirectory',
+  'System.ArtifactsDirectory',
+  'Build.SourcesDirectory',
+  'Build.Repository.LocalPath',
+  'Build.ArtifactStagingDirectory',
+  'Build.BinariesDirectory',
+  'Common.TestResultsDirectory',
+];
+
+/** Tools differ in the case of the names that they read; each of them is one that some tool reads. */
+function proxyOfLoopback(environment: Environment): string | undefined {
+  const exceptions = ['NO_PROXY', 'no_proxy'].map((name) => environment.get(name) ?? '').filter((list) => list !== '');
+  const isExcepted = exceptions.length > 0 && exceptions.every((list) => list.split(/[\s,;]+/).some(coversLoopback));
+  return isExcepted
+    ? undefined
+    : ['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].find((name) => environment.get(name));
+}
+
+function coversLoopback(entry: string): boolean {
+  const [address = '', bits] = entry.split('/');
+  return entry === '*' || entry === '127.0.0.1' || (/^127\.[\d.]+$/.test(address) && Number(bits) <= 8);
+}

@@ -1,0 +1,52 @@
+import { environmentName } from './environment.ts';
+import { type Origins, readOrigins } from './origins.ts';
+
+/** The origins of this process. Read before task-lib, which takes the lists of variables out of the environment. */
+export function processOrigins(taskFolder: string): Origins {
+  return readOrigins({
+    environment: process.env,
+    platform: process.platform,
+    place: { node: [process.execPath, process.argv0], task: taskFolder },
+    workingFolder: workingFolder(),
+  });
+}
+
+/** A folder that was removed under the process has no name. */
+function workingFolder(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Variables that task-lib is not to see, because it writes what it loads to the debug log, by their names. */
+export function withhold(): ReadonlyMap<string, string> {
+  const withheld = new Map<string, string>();
+  for (const name of ['Agent.ProxyPassword', 'Agent.ClientCertPassword']) {
+    const key = `SECRET_${name.replaceAll('.', '_').toUpperCase()}`;
+    const value = process.env[key];
+    if (value) {
+      withheld.set(name, value);
+      delete process.env[key];
+    }
+  }
+  // Whoever set the agent up may have written user and password into the address of the proxy.
+  const address = process.env['AGENT_PROXYURL'];
+  const bareAddress = address?.replace(/^(\w+:\/\/)?[^/?#]*@/, '$1');
+  if (address !== undefined && bareAddress !== address) {
+    withheld.set('Agent.ProxyUrl', address);
+    process.env['AGENT_PROXYURL'] = bareAddress;
+  }
+  return withheld;
+}
+
+/** A variable that an earlier stage of this step has set for this one. */
+export function taskVariable(name: string): string | undefined {
+  return process.env[`VSTS_TASKVARIABLE_${environmentName(name)}`] || undefined;
+}
+
+/** Sets a variable for this process alone, where nobody has set it yet. */
+export function setForProcess(name: string, value: string): void {
+  process.env[name] ??= value;
+}
