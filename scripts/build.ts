@@ -4,8 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { bundleFolder, readJson, root } from './layout.ts';
 
-/** The entry points of the task; each becomes one file of the package. */
-export const entryPoints = ['main', 'post-job', 'keep-fresh'] as const;
+/** The programs of the task; each becomes one file of the package. */
+export const programs = ['step', 'clean-up', 'keep-fresh'] as const;
+
+/** What starts them, on any Node; it goes into the package as it is written. */
+export const doors = ['main', 'post-job', 'newer-node'] as const;
 
 /**
  * What libraries load but this task never runs; it is left out of the bundles, where it would cost time at the start
@@ -69,7 +72,7 @@ export const bundleOptions: BuildOptions = {
 };
 
 /**
- * Bundles each entry point into one file; gives esbuild's account of what went into which.
+ * Bundles each program into one file; gives esbuild's account of what went into which.
  * @param version what the task calls itself, where that is not the repository's version
  */
 export async function bundle(version?: string): Promise<Metafile> {
@@ -80,7 +83,7 @@ export async function bundle(version?: string): Promise<Metafile> {
   const { metafile } = await build({
     ...bundleOptions,
     absWorkingDir: root,
-    entryPoints: entryPoints.map((name) => join('tasks', 'EntraTokenV1', `${name}.ts`)),
+    entryPoints: programs.map((name) => join('tasks', 'EntraTokenV1', `${name}.ts`)),
     outdir: bundleFolder,
     plugins: [leaveOut, loadLate],
     define: {

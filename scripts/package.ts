@@ -14,7 +14,7 @@ import {
 import { basename, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { unzipSync, type Zippable, zipSync } from 'fflate';
-import { bundle, entryPoints } from './build.ts';
+import { bundle, doors, programs } from './build.ts';
 import { bundleFolder, distFolder, outboxFolder, readJson, root, stageFolder } from './layout.ts';
 import { bundledPackages, notices, softwareBill } from './notices.ts';
 
@@ -70,10 +70,10 @@ async function stage(overrides: Overrides | undefined): Promise<void> {
   rmSync(stageFolder, { recursive: true, force: true });
   const task = join(stageFolder, 'EntraTokenV1');
   mkdirSync(task, { recursive: true });
-  for (const name of entryPoints) {
+  for (const name of programs) {
     cpSync(join(bundleFolder, `${name}.js`), join(task, `${name}.js`));
   }
-  for (const file of ['task.json', 'icon.png']) {
+  for (const file of [...doors.map((name) => `${name}.js`), 'task.json', 'icon.png']) {
     cpSync(join(root, 'tasks', 'EntraTokenV1', file), join(task, file));
   }
   if (overrides !== undefined) {

@@ -2,7 +2,7 @@
 // the lockfile names where that was not done yet, and then runs the command's TypeScript.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -20,26 +20,28 @@ function node(args, environment = {}) {
   }
 }
 
-/** Installs from the lockfile, once for each content that it has. */
-function install() {
-  const stamp = join(root, 'node_modules', '.installed');
+/** Installs from the lockfile of a folder, once for each content that it has. Gives npm's exit code. */
+function install(folder) {
+  const cwd = join(root, folder);
+  const stamp = join(cwd, 'node_modules', '.installed');
   const wanted = createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
+    .update(readFileSync(join(cwd, 'package-lock.json')))
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
-    return;
+    return 0;
   }
-  process.stderr.write('Installing the packages of package-lock.json …\n');
+  process.stderr.write(`Installing the packages of ${join(folder, 'package-lock.json')} …\n`);
   const npm = process.env.npm_execpath;
   const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
   const installed = npm
-    ? spawnSync(process.execPath, [npm, ...options], { cwd: root, stdio: ['ignore', 2, 2] })
-    : spawnSync('npm', options, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
-  if (installed.status !== 0) {
-    process.stderr.write('The packages could not be installed; the lines above say why.\n');
-    process.exit(installed.status ?? 1);
+    ? spawnSync(process.execPath, [npm, ...options], { cwd, stdio: ['ignore', 2, 2] })
+    : spawnSync('npm', options, { cwd, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
+  if (installed.status === 0) {
+    // Where no package is for this system, npm makes no folder.
+    mkdirSync(dirname(stamp), { recursive: true });
+    writeFileSync(stamp, wanted);
   }
-  writeFileSync(stamp, wanted);
+  return installed.status ?? 1;
 }
 
 /** Arguments for a TypeScript file. */
@@ -54,6 +56,7 @@ function typescript(file, ...args) {
 
 const [command = '', ...args] = process.argv.slice(2);
 const biome = join('node_modules', '@biomejs', 'biome', 'bin', 'biome');
+const oldNodes = join('test', 'old-nodes');
 const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
 
 const commands = {
@@ -70,6 +73,9 @@ const commands = {
   },
   format: () => node([biome, 'check', '--write', '.']),
   test: () => {
+    if (install(oldNodes) !== 0) {
+      process.stderr.write('The tests that need an old Node are skipped.\n');
+    }
     commands.check();
     node(typescript('scripts/package.ts', '--quiet'));
     node(typescript('scripts/test.ts', ...args));
@@ -104,5 +110,9 @@ if (!Object.hasOwn(commands, command)) {
   process.stderr.write(`Usage: node scripts/run.mjs ${Object.keys(commands).join('|')} [arguments]\n`);
   process.exit(2);
 }
-install();
+const installed = install('.');
+if (installed !== 0) {
+  process.stderr.write('The packages could not be installed; the lines above say why.\n');
+  process.exit(installed);
+}
 commands[command]();

@@ -76,7 +76,7 @@ describe('a build', () => {
   it('of another version says so in its bill of materials and to the services', () => {
     const bill = JSON.parse(readFileSync(join(scratch, 'development', 'dist', 'sbom.cdx.json'), 'utf8'));
     assert.equal(bill.metadata.component.version, '1.0.77');
-    assert.ok(text(development.bytes, 'EntraTokenV1/main.js').includes('EntraToken/1.0.77'));
+    assert.ok(text(development.bytes, 'EntraTokenV1/step.js').includes('EntraToken/1.0.77'));
   });
 
   function text(vsix: Uint8Array, name: string): string {

@@ -134,7 +134,8 @@ export function setAgentVariables(
     'build.binariesdirectory': workspace.binaries,
     'common.testresultsdirectory': workspace.testResults,
     GIT_TERMINAL_PROMPT: '0',
-    [LOOKUP_ID]: lookupId,
+    // Where the job spares what its steps leave behind, no process gets the mark by which it would be found.
+    ...(variables.get('process.clean')?.toLowerCase() === 'false' ? {} : { [LOOKUP_ID]: lookupId }),
   };
   for (const [name, value] of Object.entries(values)) variables.set(name, value);
 }

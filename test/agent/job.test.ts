@@ -797,6 +797,13 @@ describe('the end of a job', () => {
     });
   }
 
+  it('puts no lookup ID on the processes that it spares', async () => {
+    const code = 'console.log(process.env.VSTS_PROCESS_LOOKUP_ID === undefined)';
+    const spared = await run(`steps:\n${step(code)}`, { variables: { 'process.clean': 'false' } });
+    assert.deepEqual(said(stepOf(spared, 's')), ['true']);
+    assert.deepEqual(said(stepOf(await run(`steps:\n${step(code)}`), 's')), ['false']);
+  });
+
   it('empties the temporary folder, as its start does, and keeps the work folder that was given', async () => {
     const workFolder = join(extension.folder, 'kept');
     mkdirSync(join(workFolder, '_temp'), { recursive: true });

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Metafile } from 'esbuild';
 import { unzipSync } from 'fflate';
-import { entryPoints } from '../../scripts/build.ts';
-import { bundleFolder } from '../../scripts/layout.ts';
+import { doors, programs } from '../../scripts/build.ts';
+import { bundleFolder, root } from '../../scripts/layout.ts';
 import { packagedExtension } from '../rehearsal.ts';
 
 const vsix = readFileSync(packagedExtension());
@@ -15,7 +15,7 @@ const KB = 1000;
 describe('the package', () => {
   it('holds the programs, the manifests, the pictures and the texts, and nothing else', () => {
     assert.deepEqual(Object.keys(files).sort(), [
-      ...[...entryPoints.map((name) => `${name}.js`), 'icon.png', 'task.json']
+      ...[...[...doors, ...programs].map((name) => `${name}.js`), 'icon.png', 'task.json']
         .map((name) => `EntraTokenV1/${name}`)
         .sort(),
       'LICENSE',
@@ -32,10 +32,10 @@ describe('the package', () => {
     assert.ok(vsix.length < 600 * KB, `${vsix.length} bytes`);
   });
 
-  const limits: readonly [file: (typeof entryPoints)[number], bytes: number, why: string][] = [
-    ['main', 600 * KB, 'an agent downloads and Node parses it for every step'],
+  const limits: readonly [file: (typeof programs)[number], bytes: number, why: string][] = [
+    ['step', 600 * KB, 'an agent downloads and Node parses it for every step'],
     ['keep-fresh', 150 * KB, 'it needs neither MSAL nor task-lib'],
-    ['post-job', 10 * KB, 'it runs for every step, also for one that wrote no file'],
+    ['clean-up', 10 * KB, 'it runs for every step, also for one that wrote no file'],
   ];
   for (const [name, limit, why] of limits) {
     it(`has a ${name}.js of less than ${limit / KB} KB: ${why}`, () => {
@@ -44,8 +44,16 @@ describe('the package', () => {
     });
   }
 
+  it('starts them by files as they are written, a few lines each where Node is new enough', () => {
+    for (const name of doors) {
+      const written = readFileSync(join(root, 'tasks', 'EntraTokenV1', `${name}.js`));
+      assert.deepEqual(Buffer.from(files[`EntraTokenV1/${name}.js`] ?? []), written);
+      assert.ok(name === 'newer-node' || written.length < 400, `${name}.js has ${written.length} bytes`);
+    }
+  });
+
   it('has no program of more than 600 KB, whatever it is called', () => {
-    const sizes = entryPoints.map((name) => files[`EntraTokenV1/${name}.js`]?.length ?? Number.NaN);
+    const sizes = programs.map((name) => files[`EntraTokenV1/${name}.js`]?.length ?? Number.NaN);
     assert.ok(
       sizes.every((size) => size < 600 * KB),
       sizes.join(', '),
@@ -79,15 +87,13 @@ describe('the programs', () => {
   }
 
   it('were packaged as esbuild made them, so that its account is of these very files', () => {
-    for (const name of entryPoints) {
+    for (const name of programs) {
       assert.equal(statSync(join(bundleFolder, `${name}.js`)).size, files[`EntraTokenV1/${name}.js`]?.length, name);
     }
   });
 
   it('of the step hold the two libraries of the services, task-lib, and only what these need', () => {
-    const found = new Set(
-      entryPoints.filter((name) => name !== 'post-job' && name !== 'keep-fresh').flatMap(packagesIn),
-    );
+    const found = new Set(programs.filter((name) => name !== 'clean-up' && name !== 'keep-fresh').flatMap(packagesIn));
     assert.deepEqual([...found].sort(), inTheStep);
   });
 
@@ -97,8 +103,8 @@ describe('the programs', () => {
   });
 
   it('of the post-job stage holds no library at all, and loads of Node only files and paths', () => {
-    assert.deepEqual(packagesIn('post-job'), []);
-    const output = Object.entries(meta.outputs).find(([path]) => path.endsWith('/post-job.js'))?.[1];
+    assert.deepEqual(packagesIn('clean-up'), []);
+    const output = Object.entries(meta.outputs).find(([path]) => path.endsWith('/clean-up.js'))?.[1];
     const modules = new Set(output?.imports.map(({ path }) => path.replace(/^node:/, '')));
     assert.deepEqual([...modules].sort(), ['fs', 'path']);
   });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { runJob, type StepResult } from '../agent/job.ts';
+import { type JobOptions, runJob, type StepResult } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
@@ -28,13 +28,19 @@ export interface EndedStep {
 }
 
 /** Starts a step that exports a token file, ends it after so many milliseconds, and makes sure that nothing is left. */
-export async function endStep(cloud: Cloud, ending: Ending, delayMs: number): Promise<EndedStep> {
+export async function endStep(
+  cloud: Cloud,
+  ending: Ending,
+  delayMs: number,
+  options: Pick<JobOptions, 'node'> = {},
+): Promise<EndedStep> {
   const stop = new AbortController();
   let lookupId = '';
   let endedAt = 0;
   let mainIsOver = false;
   const job = await runJob({
     ...rehearsalOptions(cloud),
+    ...options,
     pipeline: `steps:\n${exportingStep}`,
     cancel: stop.signal,
     signalTimeouts: { interruptMs: ending === 'SIGINT' ? 30_000 : 1, terminateMs: 30_000 },

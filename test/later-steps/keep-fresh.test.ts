@@ -143,7 +143,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
     await withJob(calm, ({ refresher }) => {
       const script = refresher.arguments.at(-1) ?? '';
       const usesTaskLib = (path: string): boolean => readFileSync(path, 'utf8').includes('_vsts_task_lib_loaded');
-      assert.ok(usesTaskLib(join(dirname(script), 'main.js')), 'the step itself does');
+      assert.ok(usesTaskLib(join(dirname(script), 'step.js')), 'the step itself does');
       assert.ok(!usesTaskLib(script));
       return Promise.resolve();
     });

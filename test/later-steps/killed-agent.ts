@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { ProcessInfo } from '../agent/job.ts';
+import type { JobOptions, ProcessInfo } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
@@ -25,7 +25,11 @@ export interface Moment {
  * Kills an agent, without grace, in the middle of a job, and makes sure that nothing of the task outlives it. Gives the
  * scripts of the task that were running then.
  */
-export async function killAgent(cloud: Cloud, { step, delayMs }: Moment): Promise<string[]> {
+export async function killAgent(
+  cloud: Cloud,
+  { step, delayMs }: Moment,
+  options: Pick<JobOptions, 'node'> = {},
+): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'killed-agent-'));
   const gate = join(folder, 'open');
   const workFolder = join(folder, '_work');
@@ -37,7 +41,7 @@ export async function killAgent(cloud: Cloud, { step, delayMs }: Moment): Promis
   let lookupId = '';
   try {
     const pipeline = `steps:\n${exportingStep}\n${holdingStep(gate)}`;
-    agent.stdin.end(JSON.stringify({ ...rehearsalOptions(cloud), pipeline, workFolder }));
+    agent.stdin.end(JSON.stringify({ ...rehearsalOptions(cloud), ...options, pipeline, workFolder }));
     for await (const line of createInterface({ input: agent.stdout })) {
       const started: ProcessInfo = JSON.parse(line);
       lookupId ||= started.environment[LOOKUP_ID] ?? '';

@@ -19,7 +19,7 @@ describe('who imports whom in the task', () => {
     ],
     ['a type counts too', 'network/wire.ts', "import type { Request } from '../request/request.ts';", /comes after/],
     ['so does a late import', 'source/source.ts', "await import('../publish/report.ts');", /comes after/],
-    ['one program loads another', 'post-job.ts', "import './main.ts';", /post-job\.ts imports main\.ts/],
+    ['one program loads another', 'clean-up.ts', "import './step.ts';", /clean-up\.ts imports step\.ts/],
     ['a second door to MSAL', 'run.ts', "import { X } from '@azure/msal-node';", /only exchange\/exchange\.ts may/],
     [
       'a part of task-lib',
@@ -40,7 +40,7 @@ describe('who imports whom in the task', () => {
 
   it('lets a program load the story, and a folder those before it', () => {
     const sources = new Map([
-      ['main.ts', "import('./run.ts'); import './agent/agent.ts';"],
+      ['step.ts', "import('./run.ts'); import './agent/agent.ts';"],
       ['source/source.ts', "import '../id-token/id-token.ts'; import './other.ts';"],
     ]);
     assert.deepEqual(wrongImports(sources), []);

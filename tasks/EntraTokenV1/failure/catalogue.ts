@@ -397,6 +397,15 @@ export const catalogue = entries({
   },
 
   // This machine, and the rest.
+  // newer-node.js says this by itself: it runs where nothing else of the task can.
+  ET_NODE_VERSION: {
+    reason:
+      'An agent on Alpine starts Node 10 unless it is told to use a newer one, and the image of a container job may ' +
+      'bring any version.',
+    remedy:
+      'Set the variable AGENT_USE_NODE24_WITH_HANDLER_DATA or AGENT_USE_NODE20_1 to true, in the pipeline or in the ' +
+      'environment of the agent, or use an image with Node 20 or later.',
+  },
   ET_TOKEN_FILE: {
     reason: 'The agent’s temporary folder is full, read-only or gone.',
     remedy: 'Check the disk and the permissions of Agent.TempDirectory.',

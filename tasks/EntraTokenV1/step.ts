@@ -4,7 +4,9 @@ import type { Agent } from './agent/agent.ts';
 import { removeKeptCode } from './agent/earlier-versions.ts';
 import { processOrigins, withhold } from './origins/process.ts';
 
-const parent = process.ppid;
+const above = process.ppid;
+/** Which process started the step: the one above, unless newer-node.js stands between and tells its own. */
+const parent = process.argv[2] === undefined ? above : Number(process.argv[2]);
 const undoOnEnd: (() => void)[] = [];
 let isEnding = false;
 
@@ -31,7 +33,7 @@ function endOnSignals(): void {
   }
   // An agent that is killed sends no signal.
   setInterval(() => {
-    if (process.ppid !== parent) {
+    if (process.ppid !== above) {
       endNow('The agent that started the step has ended.');
     }
   }, PARENT_LOOK_MS).unref();

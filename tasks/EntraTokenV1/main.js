@@ -1,0 +1,7 @@
+// What the agent starts for the step. It may be a Node as old as 6, so this is JavaScript that Node 6 can parse.
+
+if (parseInt(process.versions.node, 10) >= 20) {
+  require('./step.js');
+} else {
+  require('./newer-node.js').runStep();
+}
