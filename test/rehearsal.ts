@@ -9,6 +9,7 @@ import type { Cloud } from './cloud/cloud.ts';
 import { identityBindingAudience } from './cloud/directory.ts';
 import { startProxy } from './cloud/proxy.ts';
 import { startTokenProxy } from './cloud/token-proxy.ts';
+import { testMachine } from './machine.ts';
 
 /** The package that `npm run package` left. */
 export function packagedExtension(): string {
@@ -40,7 +41,9 @@ export function jobVariables(cloud: Cloud): Record<string, string> {
 
 /** Everything that the rehearsal's pipelines find in their organization: connections, variables, and the way to the cloud. */
 export function rehearsalOptions(cloud: Cloud): Omit<JobOptions, 'pipeline'> {
+  const machine = testMachine();
   return {
+    ...(machine === undefined ? {} : { machine }),
     vsix: packagedExtension(),
     // Nothing is to be kept in the home of whoever runs this.
     isHosted: true,

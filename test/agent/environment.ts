@@ -1,4 +1,5 @@
 import { delimiter } from 'node:path';
+import type { Machine } from './machine.ts';
 import type { Variable, Variables } from './variables.ts';
 
 /** A service connection as the job holds it. */
@@ -36,6 +37,8 @@ export interface StepEnvironment {
   env: Environment;
   variables: Variables;
   prependedPath: readonly string[];
+  /** Where the process runs, if that is not this machine. */
+  remote: { machine: Machine } | undefined;
 }
 
 /**
@@ -66,16 +69,30 @@ export function scriptEnvironment(step: StepEnvironment): Environment {
   return compose(step, { ...step.env, ...publicVariables(step.variables.all()) });
 }
 
-function compose({ worker, variables, prependedPath }: StepEnvironment, added: Environment): Environment {
-  const pathName = process.platform === 'win32' ? 'Path' : 'PATH';
+function compose({ worker, variables, prependedPath, remote }: StepEnvironment, added: Environment): Environment {
+  const isWindows = remote !== undefined || process.platform === 'win32';
+  const pathName = isWindows ? 'Path' : 'PATH';
   if (prependedPath.length > 0) {
     const path = variables.get('PATH') ?? added[pathName] ?? worker[pathName] ?? '';
-    added[pathName] = [...prependedPath.toReversed(), path].join(delimiter);
+    added[pathName] = [...prependedPath.toReversed(), path].join(isWindows ? ';' : delimiter);
   }
   for (const [name, value] of Object.entries(added)) {
     if (`${name}${value}`.includes('\0')) throw new Error(`The environment variable '${name}' holds a null character.`);
   }
-  return { ...worker, ...added, TF_BUILD: 'True' };
+  const all = { ...worker, ...added, TF_BUILD: 'True' };
+  return isWindows ? withoutCase(all) : all;
+}
+
+/** As Windows keeps it: a name once, in the case in which it came first, with the value that came last. */
+function withoutCase(environment: Environment): Environment {
+  const names = new Map<string, string>();
+  const merged: Environment = {};
+  for (const [name, value] of Object.entries(environment)) {
+    const known = names.get(name.toUpperCase()) ?? name;
+    names.set(name.toUpperCase(), known);
+    merged[known] = value;
+  }
+  return merged;
 }
 
 function publicVariables(all: readonly Variable[]): Environment {

@@ -101,7 +101,7 @@ function setPipelineVariable(
 export function setAgentVariables(
   variables: Variables,
   workspace: Workspace,
-  { jobName, lookupId, isHosted }: { jobName: string; lookupId: string; isHosted: boolean },
+  { jobName, lookupId, isHosted, os }: { jobName: string; lookupId: string; isHosted: boolean; os: string | undefined },
 ): void {
   const systems: Partial<Record<NodeJS.Platform, string>> = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows_NT' };
   const values = {
@@ -112,7 +112,7 @@ export function setAgentVariables(
     'agent.isselfhosted': isHosted ? '0' : '1',
     'agent.machinename': hostname(),
     'agent.name': 'local-agent',
-    'agent.os': systems[process.platform] ?? process.platform,
+    'agent.os': os ?? systems[process.platform] ?? process.platform,
     'agent.osarchitecture': arch().toUpperCase(),
     'agent.RootDirectory': workspace.work,
     'agent.acceptteeeula': 'False',

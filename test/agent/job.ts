@@ -8,6 +8,7 @@ import { findTask, loadExtension, type TaskDefinition } from './extension.ts';
 import { expand, jobInputs, visibleConnections } from './inputs.ts';
 import { jobEndpoints, setAgentVariables, setProxyAndCertificates, setServerVariables } from './job-variables.ts';
 import { type Attachment, type Issue, type LogLine, type Stage, StepRecord } from './log.ts';
+import type { Machine, Worker } from './machine.ts';
 import { createMasker, type Masker } from './masker.ts';
 import { killOrphans, listProcesses, type ProcessName } from './orphans.ts';
 import { type JobDefinition, type PipelineDefinition, parsePipeline, type StepDefinition } from './pipeline.ts';
@@ -54,7 +55,9 @@ export interface JobOptions {
   environment?: Record<string, string>;
   /** Added to the environment of scripts alone, for the tools that they run. Tasks see nothing of it. */
   scriptEnvironment?: Record<string, string>;
-  /** Node's binaries; by default the one that runs this. */
+  /** Where tasks run, if that is not this machine. */
+  machine?: Machine;
+  /** Node's binaries; by default the one that runs this, or those of the machine. */
   node?: { node24?: string; node20?: string };
   /** Whether the handler Node24 runs on Node 24; if not, its file runs on Node 20. Default true. */
   useNode24?: boolean;
@@ -186,10 +189,11 @@ class Job {
   async run(): Promise<JobResult> {
     if (!this.#isWanted()) return { ...emptyResult(), result: 'Skipped' };
     const workspace = createWorkspace(this.#options.workFolder);
+    const lookupId = `vsts_${randomUUID()}`;
+    const worker = await this.#options.machine?.openWorker(lookupId);
     try {
       const processesBefore = listProcesses();
-      const lookupId = `vsts_${randomUUID()}`;
-      const host = this.#prepare(workspace, lookupId);
+      const host = this.#prepare(workspace, lookupId, worker);
       const steps = await this.#runStages(host);
       const orphans = this.#finalize(workspace, lookupId, processesBefore);
       for (const { attachments } of steps) for (const attachment of attachments) readAttachment(attachment);
@@ -208,6 +212,7 @@ class Job {
         jobs: {},
       };
     } finally {
+      await worker?.close();
       workspace.remove();
     }
   }
@@ -225,15 +230,24 @@ class Job {
     });
   }
 
-  #prepare(workspace: Workspace, lookupId: string): StepHost {
+  #prepare(workspace: Workspace, lookupId: string, remoteWorker: Worker | undefined): StepHost {
     const options = this.#options;
-    const worker = { ...inheritedEnvironment(), ...options.environment };
+    const { machine } = options;
+    const there = machine?.pathThere ?? ((path: string) => path);
+    const worker = { ...(machine?.environment ?? inheritedEnvironment()), ...options.environment };
     setServerVariables(this.#variables, this.#masker, options, this.#definition, this.#earlier);
-    setAgentVariables(this.#variables, workspace, {
-      jobName: this.#definition.displayName,
-      lookupId,
-      isHosted: options.isHosted ?? false,
-    });
+    const { remove: _, ...folders } = workspace;
+    const seen = Object.fromEntries(Object.entries(folders).map(([name, path]) => [name, there(path)]));
+    setAgentVariables(
+      this.#variables,
+      { ...workspace, ...seen },
+      {
+        jobName: this.#definition.displayName,
+        lookupId,
+        isHosted: options.isHosted ?? false,
+        os: machine?.os,
+      },
+    );
     setProxyAndCertificates(this.#variables, options);
     for (const warning of this.#variables.recalculate()) this.#agentRecord('Initialize job').warning(warning);
     this.#debug = this.#variables.get('system.debug')?.toLowerCase() === 'true';
@@ -250,8 +264,8 @@ class Job {
       for (const [key, value] of Object.entries(data))
         data[key] = expand(value, { variables: this.#variables, worker });
     }
-    const node20 = options.node?.node20 ?? process.execPath;
-    const node24 = options.node?.node24 ?? process.execPath;
+    const node20 = options.node?.node20 ?? machine?.node.node20 ?? process.execPath;
+    const node24 = options.node?.node24 ?? machine?.node.node24 ?? process.execPath;
     return {
       masker: this.#masker,
       variables: this.#variables,
@@ -259,7 +273,8 @@ class Job {
       prependedPath: [],
       outputs: {},
       worker,
-      scriptEnvironment: options.scriptEnvironment ?? {},
+      scriptEnvironment: { ...inheritedEnvironment(), ...options.environment, ...options.scriptEnvironment },
+      remote: machine && remoteWorker && { machine, worker: remoteWorker },
       workspace,
       nodeFor: (handler) => (handler === 'Node24' && options.useNode24 !== false ? node24 : node20),
       forcedHandler: options.handler,

@@ -30,7 +30,7 @@ export function killOrphans(
 ): ProcessName[] {
   const known = new Set(before.map(({ pid, name }) => `${pid}_${name}`));
   const orphans = listProcesses().filter(
-    ({ pid, name }) => !known.has(`${pid}_${name}`) && environmentOf(pid).includes(`${LOOKUP_ID}=${lookupId}`),
+    ({ pid, name }) => !known.has(`${pid}_${name}`) && isMarked(environmentOf(pid), name, lookupId),
   );
   for (const orphan of orphans) {
     onKill(orphan);
@@ -42,6 +42,17 @@ export function killOrphans(
   }
   return orphans;
 }
+
+/**
+ * Whether a process carries the mark of a job. Under Wine the environment that Linux shows is that of the worker, handed on
+ * to everything below it, its consoles and servers among them; there it is the task's own programs that count.
+ */
+export function isMarked(environment: readonly string[], name: string, lookupId: string): boolean {
+  const isWine = environment.some((entry) => entry.startsWith('WINEPREFIX='));
+  return environment.includes(`${LOOKUP_ID}=${lookupId}`) && (!isWine || WINDOWS_PROGRAMS.test(name));
+}
+
+const WINDOWS_PROGRAMS = /^(node|whoami|icacls)\.exe$/;
 
 function environmentOf(pid: number): string[] {
   return read(`/proc/${pid}/environ`)?.split('\0') ?? [];

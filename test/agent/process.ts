@@ -2,15 +2,14 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
+import type { Program, StartedProcess } from './machine.ts';
 
 export type StreamName = 'stdout' | 'stderr';
 
 /** A program that a step runs, and what the agent wants to hear of it. */
-export interface ProcessRequest {
-  file: string;
-  args: string[];
-  cwd: string;
-  env: Record<string, string>;
+export interface ProcessRequest extends Program {
+  /** Starts it where that is not this machine. */
+  start?: ((program: Program) => Promise<StartedProcess>) | undefined;
   /** Each line of either stream, without its end. */
   onLine: (line: string, stream: StreamName) => void;
   /** The text as it comes, before it is split. */
@@ -38,8 +37,9 @@ export interface Waits {
  * it was abandoned. Rejects where it cannot be started (agent: ProcessInvoker.cs).
  */
 export async function runProcess(request: ProcessRequest): Promise<number | null> {
-  const { file, args, cwd, env, waits, cancel, abandon } = request;
-  const child = spawn(file, args, { cwd, env, stdio: 'pipe' });
+  const { file, args, cwd, env, waits, cancel, abandon, start } = request;
+  const child: StartedProcess =
+    start === undefined ? spawn(file, args, { cwd, env, stdio: 'pipe' }) : await start({ file, args, cwd, env });
   child.stdin.on('error', () => {}).end();
 
   let dropped = false;

@@ -6,6 +6,7 @@ import { type Endpoint, type Environment, scriptEnvironment, taskEnvironment } f
 import { type HandlerData, selectHandler, type TaskDefinition } from './extension.ts';
 import { expand, resolveInputs, visibleConnections } from './inputs.ts';
 import type { StepRecord } from './log.ts';
+import type { Machine, Program, Worker } from './machine.ts';
 import type { Masker } from './masker.ts';
 import type { ScriptStep, StepDefinition, TaskStep } from './pipeline.ts';
 import { pause, runProcess, type StreamName, type Waits } from './process.ts';
@@ -35,8 +36,10 @@ export interface StepHost {
   prependedPath: string[];
   outputs: Record<string, { value: string; secret: boolean }>;
   worker: Environment;
-  /** What scripts find beside that. */
+  /** What scripts find in theirs: the agent's own, and the settings of their tools. */
   scriptEnvironment: Environment;
+  /** Where tasks run, if that is not this machine; scripts run here. */
+  remote: { machine: Machine; worker: Worker } | undefined;
   workspace: Workspace;
   /** The folder of Node's binary for a handler. */
   nodeFor(handler: string): string;
@@ -49,13 +52,6 @@ export interface StepHost {
 export interface Run {
   exitCode: number | null;
   rawOutput: Record<StreamName, string>;
-}
-
-interface Program {
-  file: string;
-  args: string[];
-  cwd: string;
-  env: Environment;
 }
 
 /** Runs one stage of a task; rejects where the agent, not the task, says that it failed. */
@@ -80,11 +76,17 @@ export async function runTask(
     endpoints: host.endpoints.filter(({ key, system }) => system || visible.has(key.toLowerCase())),
     taskVariables: step.taskVariables,
   });
-  const program = { file: host.nodeFor(handler), args: [target], cwd: workingDirectory, env: environment };
+  const there = host.remote?.machine.pathThere ?? ((path: string) => path);
+  const program = {
+    file: host.nodeFor(handler),
+    args: [there(target)],
+    cwd: there(workingDirectory),
+    env: mapValues(environment, there),
+  };
   await withRetries(definition.retryCount, host, record, cancel, async () => {
-    const exitCode = await runProgram(program, step, host, record, run, cancel);
+    const exitCode = await runProgram(program, step, host, record, run, cancel, host.remote?.worker);
     if (exitCode === null || exitCode === 0 || cancel.aborted) return;
-    const invocation = `file name '${program.file}', arguments '"${target}"'`;
+    const invocation = `file name '${program.file}', arguments '"${program.args[0]}"'`;
     throw new Error(`Exit code ${exitCode} returned from process: ${invocation}.`);
   });
 }
@@ -113,8 +115,11 @@ export async function runScript(
 
   const folder = expand(definition.workingDirectory ?? '', host);
   const cwd = isAbsolute(folder) ? folder : join(host.workspace.sources, folder);
-  const worker = { ...host.worker, ...host.scriptEnvironment };
-  const env = scriptEnvironment({ ...stepEnvironment(definition, host), worker });
+  const here = host.remote?.machine.pathHere ?? ((path: string) => path);
+  const env = mapValues(
+    scriptEnvironment({ ...stepEnvironment(definition, host), worker: host.scriptEnvironment, remote: undefined }),
+    here,
+  );
   const program = { file: 'bash', args, cwd, env };
   try {
     await withRetries(definition.retryCount, host, record, cancel, async () => {
@@ -174,6 +179,10 @@ function stepEnvironment(definition: StepDefinition, host: StepHost): Parameters
   return { ...host, env: Object.fromEntries(env) };
 }
 
+function mapValues(environment: Environment, map: (value: string) => string): Environment {
+  return Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, map(value)]));
+}
+
 function handlerPaths(
   data: HandlerData,
   inputs: ReadonlyMap<string, string>,
@@ -201,6 +210,7 @@ async function runProgram(
   record: StepRecord,
   run: Run,
   cancel: AbortSignal,
+  worker?: Worker,
 ): Promise<number | null> {
   const done = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -217,6 +227,7 @@ async function runProgram(
   try {
     run.exitCode = await runProcess({
       ...program,
+      start: worker && ((started) => worker.start(started)),
       onLine: (line) => {
         if (!done.signal.aborted && !processCommand(line, scope)) record.print(line);
       },

@@ -4,7 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { type JobOptions, runJob } from '../agent/job.ts';
+import { testMachine } from '../machine.ts';
 
 // Written by the test itself.
 const options = JSON.parse(readFileSync(0, 'utf8')) as JobOptions;
-await runJob({ ...options, onProcess: (info) => void process.stdout.write(`${JSON.stringify(info)}\n`) });
+const machine = testMachine();
+await runJob({
+  ...options,
+  ...(machine === undefined ? {} : { machine }),
+  onProcess: (info) => void process.stdout.write(`${JSON.stringify(info)}\n`),
+});

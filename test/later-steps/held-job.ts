@@ -65,6 +65,7 @@ export async function holdJob(
     });
     job.then(({ log }) => reject(new Error(`the job ended early:\n${log.join('\n')}`)), reject);
   });
+  // The step is a script, and has the paths of this machine.
   const tokenFile = environment['ENTRA_FEDERATEDTOKENFILE'] ?? '';
   return { lookupId: environment[LOOKUP_ID] ?? '', pid, environment, tokenFile, release };
 }

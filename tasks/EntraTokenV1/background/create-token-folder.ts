@@ -1,37 +1,48 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, Failure } from '../failure/failure.ts';
 
 /**
- * Makes the folder of a token file, for the agent's user alone. Throws ET_TOKEN_FILE.
- * @param systemRoot where Windows is, as the machine says: programs of it are run
+ * Makes the folder of a token file, for the agent's user alone. Throws ET_TOKEN_FILE, and on Windows
+ * ET_TOKEN_FILE_ACCESS.
+ * @param systemRoot where Windows is, as the machine says: a program of it is run
  */
 export function createTokenFolder(folder: string, systemRoot: string | undefined): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
-    if (process.platform === 'win32') {
-      closeOnWindows(folder, systemRoot);
-    } else {
-      chmodSync(folder, 0o700);
-    }
+    // What the process masks may take away from the mode.
+    chmodSync(folder, 0o700);
   } catch (error) {
     const code = errorCode(error) ?? 'no error code';
     throw new Failure('ET_TOKEN_FILE', `The folder for the token file cannot be made (${code}).`);
   }
+  if (process.platform === 'win32') {
+    closeOnWindows(folder, systemRoot);
+  }
 }
+
+/** Far more than it takes. Milliseconds. */
+const ICACLS_MS = 15_000;
 
 /**
  * Windows has no modes: a new folder takes over whom its parent lets in, and below C:\ that is every user. The grants
- * that it took over are removed, and the one user is named by the number that no language or domain changes.
+ * that it took over are removed, and one is made: to whoever owns what is in the folder. S-1-3-4 is that owner in every
+ * language and domain (Microsoft: well-known SIDs, OWNER RIGHTS). Wine keeps no access lists; azure-pipelines.yml looks at
+ * this one on Windows.
  */
 function closeOnWindows(folder: string, systemRoot = 'C:\\Windows'): void {
-  const system = join(systemRoot, 'System32');
-  const options = { encoding: 'utf8', windowsHide: true, stdio: 'pipe' } as const;
-  const user = execFileSync(join(system, 'whoami.exe'), ['/user', '/fo', 'csv', '/nh'], options);
-  const sid = /S-1-[0-9-]+/.exec(user)?.[0];
-  if (sid === undefined) {
-    throw new Error('no security identifier');
+  const icacls = join(systemRoot, 'System32', 'icacls.exe');
+  const { error, status, signal } = spawnSync(icacls, [folder, '/inheritance:r', '/grant:r', '*S-1-3-4:(OI)(CI)F'], {
+    windowsHide: true,
+    stdio: 'ignore',
+    timeout: ICACLS_MS,
+  });
+  if (status !== 0) {
+    const why = error === undefined ? (signal ?? `exit code ${status}`) : (errorCode(error) ?? 'no error code');
+    throw new Failure(
+      'ET_TOKEN_FILE_ACCESS',
+      `Windows could not limit the folder for the token file, ${folder}, to the agent’s user: icacls.exe failed (${why}).`,
+    );
   }
-  execFileSync(join(system, 'icacls.exe'), [folder, '/inheritance:r', '/grant:r', `*${sid}:(OI)(CI)F`], options);
 }

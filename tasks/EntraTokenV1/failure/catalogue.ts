@@ -410,6 +410,11 @@ export const catalogue = entries({
     reason: 'The agent’s temporary folder is full, read-only or gone.',
     remedy: 'Check the disk and the permissions of Agent.TempDirectory.',
   },
+  ET_TOKEN_FILE_ACCESS: {
+    reason:
+      'The drive of the agent’s temporary folder keeps no access lists, or the agent’s user may not run icacls.exe.',
+    remedy: 'Put the agent’s work folder on a local NTFS drive, and let the agent’s user run icacls.exe.',
+  },
   ET_REFRESHER: {
     reason: 'The machine refused to start one more Node process, or was too busy.',
     remedy: 'Run the job again, or set keepTokenFileFresh to false where ten minutes are enough.',

