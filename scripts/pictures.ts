@@ -65,7 +65,6 @@ export function withoutChance(printed: string): string {
     .replaceAll('\\', '/')
     .replace(/\d\d:\d\d:\d\d\.\d{3}/g, '<time>')
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \([^)]*\)/g, '<time>')
-    .replace(/(?<=localhost:)\d+/g, '<port>')
     .replace(/(?<=Version +: )\d+\.\d+\.\d+/g, '<version>')
     .replace(/(?<=\[command\]).*/g, '<command>')
     .replace(/ *\d+\.\d s/g, ' <seconds>');

@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse } from 'yaml';
 import { distFolder, readJson, root } from '../scripts/layout.ts';
-import { type JobOptions, type JobResult, runJob, type ServiceConnection } from './agent/job.ts';
+import { loadExtension } from './agent/extension.ts';
+import { type JobOptions, type JobResult, runJob, type ServiceConnection, taskCache } from './agent/job.ts';
+import { faultsOfSteps } from './agent/job-check.ts';
+import { type PipelineDefinition, PipelineError, parsePipeline } from './agent/pipeline.ts';
 import type { Cloud } from './cloud/cloud.ts';
-import { identityBindingAudience } from './cloud/directory.ts';
+import { authorityHost, identityBindingAudience, organization } from './cloud/directory.ts';
 import { startProxy } from './cloud/proxy.ts';
 import { startTokenProxy } from './cloud/token-proxy.ts';
 import { testMachine } from './machine.ts';
@@ -39,7 +41,7 @@ export function jobVariables(cloud: Cloud): Record<string, string> {
   };
 }
 
-/** Everything that the rehearsal's pipelines find in their organization: connections, variables, and the way to the cloud. */
+/** Everything that a test's pipelines find in their organization: connections, variables, and the way to the cloud. */
 export function rehearsalOptions(cloud: Cloud): Omit<JobOptions, 'pipeline'> {
   const machine = testMachine();
   return {
@@ -84,15 +86,87 @@ const pools = { pod: 'aks-agents', boundPod: 'aks-bound-agents' };
 /** The Azure CLI asks for it to learn whether it is online, and goes on where it is not. */
 const askedInVain = 'azure.microsoft.com:443';
 
+/** What a run of a pipeline is started with. */
+export interface RunInputs {
+  /** Values of the pipeline's template parameters. */
+  parameters?: Readonly<Record<string, string>>;
+  /** Variables that are set when the pipeline is queued; they win over those of the YAML. */
+  variables?: Readonly<Record<string, string>>;
+  /** The branch, with or without `refs/heads/`; default `main`. */
+  branch?: string;
+}
+
+/** The variables that Azure Pipelines sets for the run of a pipeline. */
+function buildVariables({ branch = 'main', variables = {} }: RunInputs): Record<string, string> {
+  const ref = branch.startsWith('refs/') ? branch : `refs/heads/${branch}`;
+  const today = new Date().toISOString().slice(0, 10).replaceAll('-', '');
+  return {
+    'Build.BuildId': '1',
+    'Build.BuildNumber': `${today}.1`,
+    'Build.DefinitionName': organization.pipeline,
+    'Build.Reason': ref.startsWith('refs/pull/') ? 'PullRequest' : 'Manual',
+    'Build.Repository.Name': organization.project,
+    'Build.Repository.Provider': 'TfsGit',
+    'Build.RequestedFor': 'You',
+    'Build.SourceBranch': ref,
+    'Build.SourceBranchName': ref.split('/').at(-1) ?? ref,
+    'Build.SourceVersion': '5f0a3f1b7c01d2e94b1a4d638e5cf6a7b8c9d0e1',
+    'System.DefinitionId': '7',
+    'System.DefinitionName': organization.pipeline,
+    ...variables,
+  };
+}
+
+/** The names of Azure DevOps and Entra, which the agent reaches through the rehearsal's proxy. */
+function realNames(cloud: Cloud): Pick<JobOptions, 'collectionUri' | 'connections' | 'variables'> {
+  const collectionUri = `https://dev.azure.com/${cloud.job.organization}/`;
+  const named = new Map(
+    Object.entries(authorityHost).map(([name, host]) => [
+      Object.entries(cloud.authorities).find(([key]) => key === name)?.[1],
+      `https://${host}/`,
+    ]),
+  );
+  return {
+    collectionUri,
+    connections: Object.values(cloud.connections).map((connection: ServiceConnection) => {
+      const authority = connection.data?.['activeDirectoryAuthority'];
+      const real = named.get(authority);
+      return real === undefined
+        ? connection
+        : { ...connection, data: { ...connection.data, activeDirectoryAuthority: real } };
+    }),
+    variables: {
+      ...jobVariables(cloud),
+      'System.OidcRequestUri': cloud.job.oidcRequestUri.replace(cloud.devOpsUrl, collectionUri),
+    },
+  };
+}
+
+/**
+ * Reads a pipeline whole, as the server does before it queues a job. Throws a {@link PipelineError} with everything that is
+ * wrong with it: YAML, keys, tasks, service connections.
+ */
+export function readPipelineFile(cloud: Cloud, file: string, inputs: RunInputs = {}, shown = file): PipelineDefinition {
+  const variables = buildVariables(inputs);
+  const parameters = inputs.parameters ?? {};
+  const pipeline = parsePipeline(readFileSync(file, 'utf8'), { file: shown, parameters, variables });
+  const tasks = loadExtension(packagedExtension(), taskCache(undefined));
+  const faults = faultsOfSteps(pipeline, { tasks, connections: Object.values(cloud.connections), variables });
+  if (faults.length > 0) {
+    throw new PipelineError(shown, faults);
+  }
+  return pipeline;
+}
+
 /** How a pipeline ended on the rehearsal. */
 export interface Rehearsal extends JobResult {
   /** The hosts, with their ports, that scripts asked for and that the local cloud does not have. */
   unknownHosts: string[];
 }
 
-/** Runs a pipeline of the repository; see {@link runPipeline}. */
+/** Reads a file and runs it, as {@link runPipeline} does. */
 export function runPipelineFile(cloud: Cloud, file: string, options: Partial<JobOptions> = {}): Promise<Rehearsal> {
-  return runPipeline(cloud, readFileSync(file, 'utf8'), options);
+  return runPipeline(cloud, readPipelineFile(cloud, file), options);
 }
 
 /**
@@ -102,24 +176,25 @@ export function runPipelineFile(cloud: Cloud, file: string, options: Partial<Job
  */
 export async function runPipeline(
   cloud: Cloud,
-  pipeline: string,
+  given: string | PipelineDefinition,
   options: Partial<JobOptions> = {},
+  inputs: RunInputs = {},
 ): Promise<Rehearsal> {
+  const pipeline = typeof given === 'string' ? parsePipeline(given) : given;
   const proxy = await startProxy({ resolve: cloud.hosts });
-  const pod = await podOf(cloud, poolOf(pipeline));
-  const organization = rehearsalOptions(cloud);
+  const pod = await podOf(cloud, pipeline);
+  const names = realNames(cloud);
+  const tools = { ...toolEnvironment(cloud), ...proxyEnvironment(proxy.url) };
   try {
     const result = await runJob({
-      ...organization,
+      ...rehearsalOptions(cloud),
+      ...names,
+      variables: { ...names.variables, ...buildVariables(inputs) },
       pipeline,
       proxy: { url: proxy.url, bypass: ['localhost', '127\\.0\\.0\\.1'] },
       ...options,
       environment: { ...pod.environment, ...options.environment },
-      scriptEnvironment: {
-        ...organization.scriptEnvironment,
-        ...proxyEnvironment(proxy.url),
-        ...options.scriptEnvironment,
-      },
+      scriptEnvironment: { ...tools, ...options.scriptEnvironment },
     });
     const unknown = new Set(proxy.connects.filter(({ status }) => status === 502).map(({ target }) => target));
     unknown.delete(askedInVain);
@@ -135,13 +210,9 @@ interface Pod {
   close(): Promise<void>;
 }
 
-function poolOf(pipeline: string): string | undefined {
-  const { pool }: { pool?: unknown } = parse(pipeline) ?? {};
-  return typeof pool === 'string' ? pool : undefined;
-}
-
-async function podOf(cloud: Cloud, pool: string | undefined): Promise<Pod> {
-  if (pool !== pools.pod && pool !== pools.boundPod) return { environment: {}, close: () => Promise.resolve() };
+async function podOf(cloud: Cloud, { jobs }: PipelineDefinition): Promise<Pod> {
+  const pool = jobs.map((job) => job.pool).find((name) => name === pools.pod || name === pools.boundPod);
+  if (pool === undefined) return { environment: {}, close: () => Promise.resolve() };
   const folder = await mkdtemp(join(tmpdir(), 'pod-'));
   const isBound = pool === pools.boundPod;
   const audience = isBound ? { audience: identityBindingAudience } : {};

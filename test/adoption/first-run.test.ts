@@ -51,7 +51,7 @@ describe('npm start', { concurrency: 2 }, () => {
       /^── EntraToken ─+$/m,
       /^\d\d:\d\d:\d\d\.\d{3} Access token {2}https:\/\/management\.azure\.com\/\.default$/m,
       /Hello from the protected API/,
-      /good until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/,
+      /valid until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/,
       /^Summary$/m,
       /✓ EntraToken \(entra\) +Succeeded +\d+\.\d s/,
       /^✓ Succeeded in \d+\.\d s$/m,
@@ -71,12 +71,101 @@ describe('npm start', { concurrency: 2 }, () => {
     assert.match(shown, /✗ EntraToken \(entra\) +Failed[^\n]*\n +ET_CONNECTION_NOT_FEDERATED: /);
     assert.match(shown, /^✗ Failed in /m);
     assert.match(shown, /^This machine has no no-such-tool, which a step calls\.$/m);
-    assert.match(shown, /^The rehearsal has no elsewhere\.example:443: /m);
+    assert.match(shown, /^The local cloud has no elsewhere\.example:443: /m);
+  });
+
+  it('says of an output that no step has set what its name is', async () => {
+    const yaml = firstPipeline().replace('$(entra.kv.accessToken)', '$(token.kv.accessToken)');
+    const { shown } = await start(save('misnamed.yml', yaml));
+    assert.match(
+      shown,
+      /misnamed\.yml:15: The job has no variable token\.kv\.accessToken.*\$\(entra\.kv\.accessToken\)\.$/m,
+    );
+    assert.doesNotMatch(shown, /This machine has no/);
+  });
+
+  const parameters = 'parameters:\n- name: connection\n  default: devops\n';
+  const branch =
+    "- bash: echo on $(Build.SourceBranchName)\n  condition: eq(variables['Build.SourceBranch'], 'refs/heads/x')\n";
+  it('takes parameters, variables and a branch', async () => {
+    const file = save(
+      'parameters.yml',
+      `${parameters}steps:\n- bash: echo \${{ parameters.connection }} $(who)\n${branch}`,
+    );
+    const { code, shown } = await start(
+      '--parameter',
+      'connection=prod',
+      '--variable',
+      'who=world',
+      '--branch',
+      'x',
+      file,
+    );
+    assert.equal(code, 0, shown);
+    assert.match(shown, /\d prod world$/m);
+    assert.match(shown, /\d on x$/m);
+    const { shown: other } = await start(file);
+    assert.match(other, /Expanded: eq\('refs\/heads\/main', 'refs\/heads\/x'\)/);
+  });
+
+  const task = (name: string, inputs: string) => `steps:\n- task: ${name}\n  inputs: { ${inputs} }\n`;
+  const mistakes: [name: string, yaml: string, says: RegExp][] = [
+    [
+      'an unknown task',
+      task('EntraTokn@1', ''),
+      /:2: The local agent has no task 'EntraTokn@1'\. Did you mean 'EntraToken@1'\?/,
+    ],
+    [
+      'an unknown version',
+      task('EntraToken@2', ''),
+      /:2: There is no version 2 of the task EntraToken; there is EntraToken@1/,
+    ],
+    [
+      'an unknown connection',
+      task('EntraToken@1', 'azureSubscription: pord'),
+      /:3: .*no service connection 'pord'\. Did you mean 'prod'\?/,
+    ],
+    [
+      'a connection of another type',
+      task('EntraToken@1', 'azureSubscription: devops'),
+      /:3: .*the input takes AzureRM: prod, /,
+    ],
+    ['a misspelt key', 'stpes: []\n', /:1: 'stpes' is not a key of the pipeline\. Did you mean 'steps'\?/],
+    ['a tab', 'steps:\n\t- bash: x\n', /:2: A tab is used for indentation/],
+    ['nothing', '', /:1: The file is empty/],
+  ];
+  it('names the line of every mistake, and runs nothing', async () => {
+    for (const [name, yaml, says] of mistakes) {
+      const { code, shown } = await start(save('mistake.yml', `${yaml}`));
+      assert.equal(code, 2, `${name}: ${shown}`);
+      assert.match(shown, says, name);
+      assert.match(shown, /^\S*mistake\.yml:\d+: [^\n]+\n$/, `${name}: one line alone`);
+    }
+  });
+
+  const uses: [args: string[], says: RegExp][] = [
+    [['--debg'], /There is no option --debg\. Did you mean --debug\?/],
+    [['--branch'], /--branch needs a value/],
+    [['--parameter', 'x'], /write --parameter name=value/],
+    [['a.yml', 'b.yml'], /One pipeline at a time: a\.yml and b\.yml/],
+    [[scratch], /is not a file/],
+    [['quickstrat.yml'], /There is no pipeline quickstrat\.yml\. Did you mean examples.quickstart\.yml\?/],
+  ];
+  it('says what is wrong with its arguments', async () => {
+    for (const [args, says] of uses) {
+      const { code, shown } = await start(...args);
+      assert.equal(code, 2, shown);
+      assert.match(shown, says);
+      assert.equal(shown.trim().split('\n').length, 1, shown);
+    }
   });
 
   it('names the pipelines that there are to try', async () => {
     const { code, shown } = await start('--help');
     assert.equal(code, 0);
+    for (const part of ['--parameter name=value', 'What does not: ', 'prod-vstoken', 'marketplace', 'aks-agents']) {
+      assert.ok(shown.includes(part), part);
+    }
     for (const name of readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.yml'))) {
       assert.match(
         shown,
@@ -90,11 +179,5 @@ describe('npm start', { concurrency: 2 }, () => {
     const { digest } = readPng(readFileSync(join(root, startPicture)));
     const printed = withoutChance(quickStart());
     assert.equal(digest, digestOf(printed), printed);
-  });
-
-  it('says which pipeline is not there', async () => {
-    const { code, shown } = await start('no-such.yml');
-    assert.equal(code, 2);
-    assert.match(shown, /There is no pipeline .*no-such\.yml/);
   });
 });

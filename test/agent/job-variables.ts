@@ -1,4 +1,5 @@
 import { arch, hostname } from 'node:os';
+import { asText, evaluateExpression } from './condition.ts';
 import type { Endpoint } from './environment.ts';
 import type { JobOptions, JobResult } from './job.ts';
 import type { Masker } from './masker.ts';
@@ -75,26 +76,45 @@ export function setServerVariables(
   for (const [name, value] of Object.entries(options.secretVariables ?? {})) setSecret(name, value);
 }
 
-/** A variable of the YAML: a text, or the output of an earlier job, which keeps its secrecy. */
+/** A variable of the YAML: a text, or an expression over what earlier jobs left; an output keeps its secrecy. */
 function setPipelineVariable(
   variables: Variables,
   masker: Masker,
   earlier: ReadonlyMap<string, JobResult>,
   { name, value: text, readOnly }: VariableDefinition,
 ): void {
-  if (!text.startsWith('$[')) {
+  const expression = /^\$\[([\s\S]*)\]$/.exec(text.trim())?.[1];
+  if (expression === undefined) {
     variables.set(name, text, { readOnly });
     return;
   }
-  const [, job, output] = /^\$\[\s*dependencies\.(\w+)\.outputs\['([^']+)'\]\s*\]$/.exec(text) ?? [];
-  if (job === undefined || output === undefined) {
-    throw new Error(`The local agent does not evaluate the expression '${text}' of the variable '${name}'.`);
-  }
-  const found = Object.entries(earlier.get(job)?.outputs ?? {}).find(
-    ([outputName]) => outputName.toLowerCase() === output.toLowerCase(),
-  )?.[1];
-  if (found?.secret === true) masker.addJobSecret(found.value);
-  variables.set(name, found?.value ?? '', { readOnly, secret: found?.secret === true });
+  let secret = false;
+  const note = (found: { value: string; secret: boolean } | undefined): string | undefined => {
+    if (found?.secret === true) {
+      secret = true;
+      masker.addJobSecret(found.value);
+    }
+    return found?.value;
+  };
+  const { value } = evaluateExpression(expression.trim(), {
+    variable: (wanted) => note(variables.find(wanted)),
+    dependency: (path) => note(dependencyValue(earlier, path)),
+  });
+  variables.set(name, asText(value), { readOnly, secret });
+}
+
+/** `['A', 'result']` and `['A', 'outputs', 'step.name']` of the jobs before. */
+export function dependencyValue(
+  earlier: ReadonlyMap<string, JobResult>,
+  [job = '', what = '', ...name]: readonly string[],
+): { value: string; secret: boolean } | undefined {
+  const result = [...earlier].find(([key]) => key.toLowerCase() === job.toLowerCase())?.[1];
+  if (result === undefined) return undefined;
+  if (what.toLowerCase() === 'result') return { value: result.result, secret: false };
+  const wanted = name.join('.').toLowerCase();
+  return what.toLowerCase() === 'outputs'
+    ? Object.entries(result.outputs).find(([key]) => key.toLowerCase() === wanted)?.[1]
+    : undefined;
 }
 
 /** Sets what the agent says of itself and of the folders (agent: JobRunner.cs, BuildJobExtension.cs). */

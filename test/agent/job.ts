@@ -2,18 +2,24 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { evaluateCondition } from './condition.ts';
+import { evaluateCondition, evaluateExpression, isTrue, traceOf } from './condition.ts';
 import type { Environment } from './environment.ts';
 import { findTask, loadExtension, type TaskDefinition } from './extension.ts';
 import { expand, jobInputs, visibleConnections } from './inputs.ts';
-import { jobEndpoints, setAgentVariables, setProxyAndCertificates, setServerVariables } from './job-variables.ts';
+import {
+  dependencyValue,
+  jobEndpoints,
+  setAgentVariables,
+  setProxyAndCertificates,
+  setServerVariables,
+} from './job-variables.ts';
 import { type Attachment, type Issue, type LogLine, type Stage, StepRecord } from './log.ts';
 import type { Machine, Worker } from './machine.ts';
 import { createMasker, type Masker } from './masker.ts';
 import { killOrphans, listProcesses, type ProcessName } from './orphans.ts';
 import { type JobDefinition, type PipelineDefinition, parsePipeline, type StepDefinition } from './pipeline.ts';
 import { mergeResults, type TaskResult } from './result.ts';
-import { type Run, runScript, runTask, type StepHost, type StepInstance } from './step.ts';
+import { type Run, runScript, runTask, type StepHost, type StepInstance, type UnexpandedMacro } from './step.ts';
 import { Variables } from './variables.ts';
 import { createWorkspace, emptyFolder, filesBelow, type Workspace } from './workspace.ts';
 
@@ -143,6 +149,8 @@ export interface JobResult {
   orphans: ProcessName[];
   /** Files that were still in the agent's temporary folder at the end of the job, relative to it. */
   leftover: string[];
+  /** Macros that scripts were started with, because the job had no variable of that name. */
+  unexpanded: UnexpandedMacro[];
   /** Where the pipeline has several jobs: each on its own, by name. What is above is then all of them together. */
   jobs: Record<string, JobResult>;
 }
@@ -170,6 +178,7 @@ class Job {
   readonly #variables = new Variables(this.#masker);
   readonly #log: string[] = [];
   readonly #steps: StepInstance[];
+  readonly #unexpanded: UnexpandedMacro[] = [];
   #debug = false;
   #result: TaskResult | undefined;
 
@@ -209,6 +218,7 @@ class Job {
         outputs: host.outputs,
         orphans,
         leftover,
+        unexpanded: this.#unexpanded,
         jobs: {},
       };
     } finally {
@@ -227,6 +237,7 @@ class Job {
     return evaluateCondition(condition ?? 'succeeded()', {
       status,
       variable: (wanted) => variables.find(({ name }) => name.toLowerCase() === wanted.toLowerCase())?.value,
+      dependency: (path) => dependencyValue(this.#earlier, path)?.value,
     });
   }
 
@@ -287,6 +298,7 @@ class Job {
         retryMs: options.waits?.retryMs ?? 1000,
       },
       onProcess: () => {},
+      onUnexpanded: (macro) => this.#unexpanded.push(macro),
     };
   }
 
@@ -314,15 +326,15 @@ class Job {
     for (const warning of this.#variables.recalculate()) record.warning(warning);
 
     const condition = stage === 'post' ? 'always()' : (step.definition.condition ?? 'succeeded()');
-    const holds = (): boolean =>
-      evaluateCondition(condition, {
+    const evaluate = () =>
+      evaluateExpression(condition, {
         status: this.#result ?? 'Succeeded',
         variable: (name) => this.#variables.get(name),
       });
     const stop = new AbortController();
     const onCancel = (): void => {
       this.#setResult('Canceled');
-      if (holds()) return;
+      if (isTrue(evaluate().value)) return;
       record.error('The Operation will be canceled. The next steps may not contain expected logs.');
       stop.abort();
     };
@@ -331,10 +343,11 @@ class Job {
     else cancel?.addEventListener('abort', onCancel);
 
     try {
-      if (holds()) {
+      const evaluation = evaluate();
+      if (isTrue(evaluation.value)) {
         await this.#runBody(step, stage, host, record, run, stop);
       } else {
-        record.print(`Skipping step due to condition evaluation.\nEvaluating: ${condition}\nResult: False`);
+        record.print(['Skipping step due to condition evaluation.', ...traceOf(condition, evaluation)].join('\n'));
         record.result = 'Skipped';
       }
     } catch (error) {
@@ -482,12 +495,21 @@ function usesTasks({ jobs }: PipelineDefinition): boolean {
 }
 
 /** Tasks outlive the job, as in an agent: in the given work folder, or in one of this user's. */
-function taskCache(workFolder: string | undefined): string {
+export function taskCache(workFolder: string | undefined): string {
   const cache =
     workFolder === undefined ? join(tmpdir(), `local-agent-tasks-${userInfo().username}`) : join(workFolder, '_tasks');
   mkdirSync(cache, { recursive: true, mode: 0o700 });
   return cache;
 }
+
+/** The names of the tasks behind script steps, which unnamed ones are called by. */
+const scriptTaskNames: Record<StepDefinition['kind'], string> = {
+  task: 'Task',
+  bash: 'Bash',
+  script: 'CmdLine',
+  pwsh: 'PowerShell',
+  powershell: 'PowerShell',
+};
 
 /** Gives each step that is enabled its task and its names; unnamed steps are named as the server does. */
 function planSteps(steps: readonly StepDefinition[], tasks: readonly TaskDefinition[], masker: Masker): StepInstance[] {
@@ -496,7 +518,7 @@ function planSteps(steps: readonly StepDefinition[], tasks: readonly TaskDefinit
     .filter(({ enabled }) => enabled)
     .map((definition) => {
       const task = definition.kind === 'task' ? findTask(tasks, definition.task) : undefined;
-      const kind = task?.name ?? (definition.kind === 'bash' ? 'Bash' : 'CmdLine');
+      const kind = task?.name ?? scriptTaskNames[definition.kind];
       let name = definition.name ?? kind;
       for (let counter = 1; definition.name === undefined && taken.has(name.toLowerCase()); counter++) {
         name = `${kind}${counter}`;
@@ -524,7 +546,17 @@ function readAttachment(attachment: Attachment): void {
 }
 
 function emptyResult(): JobResult {
-  return { result: 'Succeeded', steps: [], log: [], variables: {}, outputs: {}, orphans: [], leftover: [], jobs: {} };
+  return {
+    result: 'Succeeded',
+    steps: [],
+    log: [],
+    variables: {},
+    outputs: {},
+    orphans: [],
+    leftover: [],
+    unexpanded: [],
+    jobs: {},
+  };
 }
 
 function together(results: ReadonlyMap<string, JobResult>): JobResult {
@@ -540,6 +572,7 @@ function together(results: ReadonlyMap<string, JobResult>): JobResult {
     outputs: Object.assign({}, ...all.map(({ outputs }) => outputs)),
     orphans: all.flatMap(({ orphans }) => orphans),
     leftover: all.flatMap(({ leftover }) => leftover),
+    unexpanded: all.flatMap(({ unexpanded }) => unexpanded),
     jobs: Object.fromEntries(results),
   };
 }

@@ -119,6 +119,7 @@ describe('summary', () => {
     outputs: {},
     orphans: [],
     leftover: [],
+    unexpanded: [],
     jobs: {},
   };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { evaluateCondition } from './condition.ts';
+import { evaluateCondition, evaluateExpression, traceOf } from './condition.ts';
 import { isCommandAllowed, isVariableSettable } from './restrictions.ts';
 import { mergeResults, parseResult, type TaskResult } from './result.ts';
 
@@ -78,6 +78,28 @@ describe('restrictions', () => {
   }
 });
 
+describe('a condition that does not hold', () => {
+  const trace = (expression: string): string[] => {
+    const variables: Record<string, string> = { branch: "it's" };
+    const context = { status: 'Succeeded', variable: (name: string) => variables[name] };
+    return traceOf(expression, evaluateExpression(expression, context));
+  };
+  const cases: [expression: string, expanded: string][] = [
+    ["and(succeeded(),eq(variables.branch, 'main'))", "and(True, eq('it''s', 'main'))"],
+    ["and(failed(), eq(variables['branch'], 'main'))", "and(False, eq(variables['branch'], 'main'))"],
+    ["eq(variables['nope'], 'x')", "eq(Null, 'x')"],
+    ['not(succeeded())', 'not(True)'],
+  ];
+  for (const [expression, expanded] of cases) {
+    it(`shows the values of ${expression}, as far as they were needed`, () =>
+      assert.deepEqual(trace(expression).slice(1), [`Expanded: ${expanded}`, 'Result: False']));
+  }
+
+  it('shows no values where there are none', () => {
+    assert.deepEqual(trace('failed()'), ['Evaluating: failed()', 'Result: False']);
+  });
+});
+
 describe('evaluateCondition', () => {
   const variables: Record<string, string> = { 'build.reason': 'Manual', flag: 'true', "it's": 'x' };
   const evaluate = (expression: string, status = 'Succeeded'): boolean =>
@@ -101,6 +123,10 @@ describe('evaluateCondition', () => {
     ["in('b', 'a', 'B')", 'Succeeded', true],
     ["in('c', 'a', 'b')", 'Succeeded', false],
     ['true', 'Failed', true],
+    ['gt(10, 9)', 'Succeeded', true],
+    ["eq(coalesce('', lower('A')), 'a')", 'Succeeded', true],
+    ["eq(format('{0}-{1}', 'a', 'b'), 'a-b')", 'Succeeded', true],
+    ['xor(true, true)', 'Succeeded', false],
   ];
   for (const [expression, status, holds] of cases) {
     it(`${expression} is ${holds} after ${status}`, () => assert.equal(evaluate(expression, status), holds));
@@ -108,6 +134,6 @@ describe('evaluateCondition', () => {
 
   for (const expression of ['', 'succeeded(', 'nope()', 'eq(a, b)', 'succeeded() and true', "'open", '#']) {
     it(`refuses '${expression}'`, () =>
-      assert.throws(() => evaluate(expression), /The condition .* is not understood/));
+      assert.throws(() => evaluate(expression), /The expression .* is not understood/));
   }
 });

@@ -46,6 +46,16 @@ export interface StepHost {
   forcedHandler: string | undefined;
   waits: Waits & { forceCompleteMs: number; retryMs: number };
   onProcess(pid: number, environment: Environment): void;
+  /** Is told of a macro that no variable has expanded, where a shell is likely to have none of that name either. */
+  onUnexpanded(macro: UnexpandedMacro): void;
+}
+
+/** A macro that a script step was started with as it stands in the pipeline. */
+export interface UnexpandedMacro {
+  /** The name in its brackets. */
+  name: string;
+  /** Its line in the pipeline, or that of its step. */
+  line: number;
 }
 
 /** What is known of a process after it has ended. */
@@ -91,7 +101,7 @@ export async function runTask(
   });
 }
 
-/** Runs a script step, as Bash@3 and CmdLine@2 do on Linux. */
+/** Runs a script step, as Bash@3, CmdLine@2 and PowerShell@2 do on Linux. */
 export async function runScript(
   step: StepInstance & { definition: ScriptStep },
   host: StepHost,
@@ -100,18 +110,20 @@ export async function runScript(
   cancel: AbortSignal,
 ): Promise<void> {
   const { definition } = step;
-  printBanner(record, SCRIPT_TASKS[definition.kind]);
+  const shell = shells[definition.kind];
+  printBanner(record, shell.task);
   const script = expand(definition.script, host);
-  const file = join(host.workspace.temp, `${randomUUID()}.sh`);
-  writeFileSync(file, script, { mode: 0o600 });
+  reportUnexpanded(definition, script, host);
+  const file = join(host.workspace.temp, `${randomUUID()}${shell.extension}`);
+  writeFileSync(file, shell.contents(script), { mode: 0o600 });
   record.print('Generating script.');
   if (!script.trim().includes('\n') && !/##vso\[/i.test(script)) {
     record.print('Script contents:');
     record.print(script.trim());
   }
   record.print('========================== Starting Command Output ===========================');
-  const args = ['--noprofile', '--norc', file];
-  record.print(`[command]bash ${args.join(' ')}`);
+  const args = shell.arguments(file);
+  record.print(`[command]${shell.program} ${args.join(' ')}`);
 
   const folder = expand(definition.workingDirectory ?? '', host);
   const cwd = isAbsolute(folder) ? folder : join(host.workspace.sources, folder);
@@ -120,15 +132,15 @@ export async function runScript(
     scriptEnvironment({ ...stepEnvironment(definition, host), worker: host.scriptEnvironment, remote: undefined }),
     here,
   );
-  const program = { file: 'bash', args, cwd, env };
+  const program = { file: shell.program, args, cwd, env };
   try {
     await withRetries(definition.retryCount, host, record, cancel, async () => {
       const stderrBefore = run.rawOutput.stderr.length;
       const exitCode = await runProgram(program, step, host, record, run, cancel);
       const faults = [
-        ...(exitCode === null || exitCode === 0 ? [] : [`Bash exited with code '${exitCode}'.`]),
+        ...(exitCode === null || exitCode === 0 ? [] : [`${shell.title} exited with code '${exitCode}'.`]),
         ...(definition.failOnStderr && run.rawOutput.stderr.length > stderrBefore
-          ? ['Bash wrote one or more lines to the standard error stream.']
+          ? [`${shell.title} wrote one or more lines to the standard error stream.`]
           : []),
       ];
       if (faults.length === 0 || cancel.aborted) return;
@@ -140,21 +152,84 @@ export async function runScript(
   }
 }
 
-const SCRIPT_TASKS = {
-  bash: {
-    friendlyName: 'Bash',
-    description: 'Run a Bash script on macOS, Linux, or Windows',
-    version: { text: '3.0.0' },
-    author: 'Microsoft Corporation',
-    help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/bash',
-  },
-  script: {
-    friendlyName: 'Command line',
-    description: 'Run a command line script using Bash on Linux and macOS and cmd.exe on Windows',
+/** Macros of output variables in the script, and any in `env`; a script has `$(…)` of its own, which are commands. */
+function reportUnexpanded(definition: ScriptStep, script: string, host: StepHost): void {
+  const told = new Set<string>();
+  const report = (name: string | undefined, line: number): void => {
+    if (name === undefined || told.has(name.toLowerCase())) return;
+    told.add(name.toLowerCase());
+    host.onUnexpanded({ name, line });
+  };
+  for (const [name, value] of Object.entries(definition.env)) {
+    const line = definition.lines[`env.${name}`] ?? definition.line;
+    for (const [, macro] of expand(value, host).matchAll(/\$\(([A-Za-z_][\w.]*)\)/g)) report(macro, line);
+  }
+  for (const [, macro] of script.matchAll(/\$\(([A-Za-z_]\w*(?:\.\w+)+)\)/g)) report(macro, definition.line);
+}
+
+interface Shell {
+  program: string;
+  title: string;
+  extension: string;
+  contents(script: string): string;
+  arguments(file: string): string[];
+  task: Parameters<typeof printBanner>[1];
+}
+
+const bash: Omit<Shell, 'task'> = {
+  program: 'bash',
+  title: 'Bash',
+  extension: '.sh',
+  contents: (script) => script,
+  arguments: (file) => ['--noprofile', '--norc', file],
+};
+
+/** PowerShell 7: on Linux and macOS, PowerShell@2 takes it for a `powershell` step as well. */
+const powerShell: Shell = {
+  program: 'pwsh',
+  title: 'PowerShell',
+  extension: '.ps1',
+  // As the task writes it: errors end the script, and the last program's exit code is that of the step.
+  contents: (script) =>
+    [
+      "$ErrorActionPreference = 'stop'",
+      script,
+      'if (!(Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit 0 } else { exit $LASTEXITCODE }',
+      '',
+    ].join('\n'),
+  arguments: (file) => ['-NoLogo', '-NoProfile', '-NonInteractive', '-Command', `. '${file.replaceAll("'", "''")}'`],
+  task: {
+    friendlyName: 'PowerShell',
+    description: 'Run a PowerShell script on Linux, macOS, or Windows',
     version: { text: '2.0.0' },
     author: 'Microsoft Corporation',
-    help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/command-line',
+    help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/powershell',
   },
+};
+
+const shells: Record<ScriptStep['kind'], Shell> = {
+  bash: {
+    ...bash,
+    task: {
+      friendlyName: 'Bash',
+      description: 'Run a Bash script on macOS, Linux, or Windows',
+      version: { text: '3.0.0' },
+      author: 'Microsoft Corporation',
+      help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/bash',
+    },
+  },
+  script: {
+    ...bash,
+    task: {
+      friendlyName: 'Command line',
+      description: 'Run a command line script using Bash on Linux and macOS and cmd.exe on Windows',
+      version: { text: '2.0.0' },
+      author: 'Microsoft Corporation',
+      help: 'https://docs.microsoft.com/azure/devops/pipelines/tasks/utility/command-line',
+    },
+  },
+  pwsh: powerShell,
+  powershell: powerShell,
 };
 
 function printBanner(

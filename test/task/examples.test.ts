@@ -72,7 +72,7 @@ const examples: Example[] = [
     shows: [greeting],
     hides: true,
   },
-  { file: 'recipe-azure-sdk.yml', sources: ['azureRM'], shows: [/^200 Hello from the protected API/] },
+  { file: 'recipe-azure-sdk.yml', sources: ['azureRM'], shows: [/^Signed in to Key Vault until \d{4}-/] },
   { file: 'recipe-git.yml', sources: ['azureDevOps'], shows: [/ The first commit$/], tool: 'git', hides: true },
   // It shows when its access token expires.
   { file: 'recipe-azure-cli.yml', sources: ['azureRM'], shows: [/^\d{4}-\d\d-\d\d \d\d:/], tool: 'az' },
