@@ -20,14 +20,11 @@ export interface Browser {
   close(): Promise<void>;
 }
 
-/** Chromium's file: CHROME_PATH, or the first of its usual names on the PATH. Throws where there is none. */
-function findChromium(environment: NodeJS.ProcessEnv = process.env): string {
+/** Chromium's file: CHROME_PATH, or the first of its usual names on the PATH; undefined where there is none. */
+export function findChromium(environment: NodeJS.ProcessEnv = process.env): string | undefined {
   const given = environment['CHROME_PATH'];
   if (given !== undefined && given !== '') {
-    if (existsSync(given)) {
-      return given;
-    }
-    throw new Error(`CHROME_PATH names ${given}, which is not there.`);
+    return existsSync(given) ? given : undefined;
   }
   for (const folder of (environment['PATH'] ?? '').split(delimiter)) {
     for (const name of ['chromium', 'chromium-browser', 'google-chrome', 'chrome.exe']) {
@@ -37,14 +34,16 @@ function findChromium(environment: NodeJS.ProcessEnv = process.env): string {
       }
     }
   }
-  throw new Error(
-    'The pictures are drawn with Chromium, and there is none: install it (Debian: apt-get install chromium), or name ' +
-      'its file in CHROME_PATH. Nothing else of this repository needs it.',
-  );
+  return undefined;
 }
 
-/** Starts Chromium without a window and without a network of its own; it is spoken to through two pipes. */
-export function startBrowser(): Browser {
+/** What to say where there is none. */
+export const noChromium =
+  'The pictures are drawn with Chromium, which is not installed here (Debian: apt-get install chromium; else name its ' +
+  'file in CHROME_PATH). Nothing else needs it: leave stale pictures to whoever merges the change.';
+
+/** Starts Chromium's file without a window and without a network of its own; it is spoken to through two pipes. */
+export function startBrowser(chromium: string): Browser {
   const profile = mkdtempSync(join(tmpdir(), 'entra-token-pictures-'));
   const flags = [
     '--headless',
@@ -61,7 +60,7 @@ export function startBrowser(): Browser {
     '--remote-debugging-pipe',
     `--user-data-dir=${profile}`,
   ];
-  const child = spawn(findChromium(), [...flags, 'about:blank'], {
+  const child = spawn(chromium, [...flags, 'about:blank'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
   });
   const call = connect(child);

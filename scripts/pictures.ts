@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Sheet, startBrowser } from './browser.ts';
+import { findChromium, noChromium, type Sheet, startBrowser } from './browser.ts';
 import { formExamples } from './examples.ts';
 import { formPage } from './form.ts';
 import { root } from './layout.ts';
@@ -58,7 +58,7 @@ function read(path: string): string {
 /** The picture of `npm start`. */
 export const startPicture = 'docs/images/start.png';
 
-/** What `npm start` prints, without what differs from run to run, from machine to machine, and with the version. */
+/** What is printed, without what differs from run to run, from machine to machine, and with the version. */
 export function withoutChance(printed: string): string {
   return printed
     .replaceAll('\r\n', '\n')
@@ -70,31 +70,42 @@ export function withoutChance(printed: string): string {
     .replace(/ *\d+\.\d s/g, ' <seconds>');
 }
 
-/** What `npm start` prints, with the colours of a terminal. */
-export function quickStart(): string {
+/** What `npm start` prints of the step with the task, from its first line to its last, with the colours of a terminal. */
+export function quickStartStep(): string {
   const run = spawnSync(process.execPath, ['--import', 'tsx', join(root, 'scripts', 'start.ts')], {
     cwd: root,
     encoding: 'utf8',
     env: { ...process.env, NO_COLOR: '', FORCE_COLOR: '1' },
   });
-  if (run.status !== 0) {
+  const step = /^.*Starting: Get a token[\s\S]*?Finishing: Get a token.*$/m.exec(run.stdout)?.[0];
+  if (run.status !== 0 || step === undefined) {
     throw new Error(`npm start failed:\n${run.stdout}${run.stderr}`);
   }
-  return run.stdout;
+  return step;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const browser = startBrowser();
+async function drawAll(chromium: string): Promise<void> {
+  const browser = startBrowser(chromium);
   try {
     for (const { file, source, sheet } of pictures()) {
       writeFileSync(join(root, file), withDigest(await browser.draw(sheet), source));
       process.stdout.write(`${file}\n`);
     }
-    const printed = quickStart();
-    const picture = await browser.draw({ html: terminalPage(printed), width: 1060 });
+    const printed = quickStartStep();
+    const picture = await browser.draw({ html: terminalPage(printed), width: 860 });
     writeFileSync(join(root, startPicture), withDigest(picture, withoutChance(printed)));
     process.stdout.write(`${startPicture}\n`);
   } finally {
     await browser.close();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const chromium = findChromium();
+  if (chromium === undefined) {
+    process.stderr.write(`${noChromium}\n`);
+    process.exitCode = 2;
+  } else {
+    await drawAll(chromium);
   }
 }

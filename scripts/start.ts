@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { nearest } from '../tasks/EntraTokenV1/text/nearest.ts';
-import type { PipelineDefinition } from '../test/agent/pipeline.ts';
-import { PipelineError } from '../test/agent/pipeline.ts';
+import { type PipelineDefinition, PipelineError } from '../test/agent/pipeline.ts';
 import { renderer, summary, takesColours } from '../test/agent/render.ts';
 import { type Cloud, startCloud } from '../test/cloud/cloud.ts';
 import { authorityHost, organization, serviceConnections } from '../test/cloud/directory.ts';
@@ -84,7 +84,7 @@ function exampleNames(): string[] {
 }
 
 /** What a pipeline missed that the job, this machine or the local cloud does not have. */
-function hints(shown: string, pipeline: PipelineDefinition, result: Rehearsal): string[] {
+export function hints(shown: string, pipeline: PipelineDefinition, result: Rehearsal): string[] {
   const macros = new Set(result.unexpanded.map(({ name }) => name));
   const missing = result.log.flatMap((line) => /: (?:line \d+: )?([\w.-]+): command not found$/.exec(line)?.[1] ?? []);
   return [
@@ -124,9 +124,10 @@ function unexpanded(name: string, pipeline: PipelineDefinition, { outputs }: Reh
   return `${said} The step's name is ${names.join(', ')}: write $(${names[0]}.${output.join('.')}).`;
 }
 
-class UsageError extends Error {}
+/** What is wrong with the command line, in one sentence. */
+export class UsageError extends Error {}
 
-interface Arguments {
+export interface Arguments {
   help: boolean;
   debug: boolean;
   /** As it was given; undefined for the quick start. */
@@ -142,8 +143,9 @@ const OPTIONS = {
   variable: { type: 'string', multiple: true },
 } as const;
 
-function readArguments(): Arguments {
-  const { tokens } = parseArgs({ options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
+/** Reads the command line. Throws a UsageError. */
+export function readArguments(args: string[]): Arguments {
+  const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
     const names = Object.keys(OPTIONS);
@@ -163,7 +165,7 @@ function readArguments(): Arguments {
       throw new UsageError(`${token.rawName} takes no value.`);
     }
   }
-  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+  const { values, positionals } = parseArgs({ args, options: OPTIONS, allowPositionals: true });
   const [file, second] = positionals;
   if (second !== undefined) {
     throw new UsageError(`One pipeline at a time: ${positionals.join(' and ')} were given.`);
@@ -191,7 +193,7 @@ function assignments(option: string, texts: readonly string[]): Record<string, s
 }
 
 /** The file to run. Throws a UsageError where there is none. */
-function fileToRun(given: string | undefined): string {
+export function fileToRun(given: string | undefined): string {
   if (given === undefined) return join(root, 'examples', 'quickstart.yml');
   const file = resolve(given);
   if (!existsSync(file)) {
@@ -226,21 +228,27 @@ has Entra exchange that for access tokens, and hands them to the later steps. He
   return result.result === 'Succeeded' || result.result === 'SucceededWithIssues' ? 0 : 1;
 }
 
-try {
-  const given = readArguments();
+async function main(args: string[]): Promise<number> {
+  const given = readArguments(args);
   if (given.help) {
     process.stdout.write(HELP + connectionsHelp() + examples());
-  } else {
-    fileToRun(given.file);
-    const cloud = await startCloud();
-    try {
-      process.exitCode = await run(cloud, given);
-    } finally {
-      await cloud.close();
-    }
+    return 0;
   }
-} catch (error) {
-  if (!(error instanceof UsageError) && !(error instanceof PipelineError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = 2;
+  fileToRun(given.file);
+  const cloud = await startCloud();
+  try {
+    return await run(cloud, given);
+  } finally {
+    await cloud.close();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof UsageError) && !(error instanceof PipelineError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 2;
+  }
 }

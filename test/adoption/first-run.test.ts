@@ -3,10 +3,14 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { root } from '../../scripts/layout.ts';
-import { quickStart, startPicture, withoutChance } from '../../scripts/pictures.ts';
+import { quickStartStep, startPicture, withoutChance } from '../../scripts/pictures.ts';
 import { digestOf, readPng } from '../../scripts/png.ts';
+import { fileToRun, readArguments, UsageError } from '../../scripts/start.ts';
+import { PipelineError } from '../agent/pipeline.ts';
+import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { readPipelineFile } from '../rehearsal.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'entra-token-first-run-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -74,39 +78,55 @@ describe('npm start', { concurrency: 2 }, () => {
     assert.match(shown, /^The local cloud has no elsewhere\.example:443: /m);
   });
 
-  it('says of an output that no step has set what its name is', async () => {
-    const yaml = firstPipeline().replace('$(entra.kv.accessToken)', '$(token.kv.accessToken)');
-    const { shown } = await start(save('misnamed.yml', yaml));
-    assert.match(
-      shown,
-      /misnamed\.yml:15: The job has no variable token\.kv\.accessToken.*\$\(entra\.kv\.accessToken\)\.$/m,
-    );
+  const branch = "- bash: echo x\n  condition: eq(variables['Build.SourceBranch'], 'refs/heads/x')\n";
+  it('takes parameters, variables and a branch, and says of a macro that was left what its name is', async () => {
+    const parameters = 'parameters:\n- name: connection\n  default: devops\n';
+    const use = `- bash: echo \${{ parameters.connection }} $(who) on $(Build.SourceBranchName) $(token.accessToken)\n`;
+    const get = '- task: EntraToken@1\n  name: entra\n  inputs: { azureSubscription: prod }\n';
+    const file = save('values.yml', `${parameters}steps:\n${get}${use}${branch}`);
+    const options = ['--parameter', 'connection=prod', '--variable', 'who=world', '--branch', 'y'];
+    const { code, shown } = await start(...options, file);
+    assert.equal(code, 0, shown);
+    assert.match(shown, /\d prod world on y$/m);
+    assert.match(shown, /Expanded: eq\('refs\/heads\/y', 'refs\/heads\/x'\)/);
+    assert.match(shown, /values\.yml:8: The job has no variable token\.accessToken.*\$\(entra\.accessToken\)\.$/m);
     assert.doesNotMatch(shown, /This machine has no/);
   });
 
-  const parameters = 'parameters:\n- name: connection\n  default: devops\n';
-  const branch =
-    "- bash: echo on $(Build.SourceBranchName)\n  condition: eq(variables['Build.SourceBranch'], 'refs/heads/x')\n";
-  it('takes parameters, variables and a branch', async () => {
-    const file = save(
-      'parameters.yml',
-      `${parameters}steps:\n- bash: echo \${{ parameters.connection }} $(who)\n${branch}`,
-    );
-    const { code, shown } = await start(
-      '--parameter',
-      'connection=prod',
-      '--variable',
-      'who=world',
-      '--branch',
-      'x',
-      file,
-    );
-    assert.equal(code, 0, shown);
-    assert.match(shown, /\d prod world$/m);
-    assert.match(shown, /\d on x$/m);
-    const { shown: other } = await start(file);
-    assert.match(other, /Expanded: eq\('refs\/heads\/main', 'refs\/heads\/x'\)/);
+  it('names the line of a mistake, runs nothing, and ends with 2', async () => {
+    const { code, shown } = await start(save('mistake.yml', 'steps:\n- bash: touch ran\n- bsah: x\n'));
+    assert.equal(code, 2);
+    assert.match(shown, /^\S*mistake\.yml:3: 'bsah' is not a key of a step\. Did you mean 'bash'\?\n$/);
   });
+
+  it('names the pipelines that there are to try', async () => {
+    const { code, shown } = await start('--help');
+    assert.equal(code, 0);
+    for (const part of ['--parameter name=value', 'What does not: ', 'prod-vstoken', 'marketplace', 'aks-agents']) {
+      assert.ok(shown.includes(part), part);
+    }
+    for (const name of readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.yml'))) {
+      assert.match(
+        shown,
+        new RegExp(`${name.replace('.', '\\.')} +\\S`),
+        `${name} has a first comment that says what it is`,
+      );
+    }
+  });
+
+  it(`prints what ${startPicture} shows; npm run pictures draws it anew`, () => {
+    const { digest } = readPng(readFileSync(join(root, startPicture)));
+    const printed = withoutChance(quickStartStep());
+    assert.equal(digest, digestOf(printed), printed);
+  });
+});
+
+describe('mistakes in a pipeline', () => {
+  let cloud: Cloud;
+  before(async () => {
+    cloud = await startCloud();
+  });
+  after(() => cloud.close());
 
   const task = (name: string, inputs: string) => `steps:\n- task: ${name}\n  inputs: { ${inputs} }\n`;
   const mistakes: [name: string, yaml: string, says: RegExp][] = [
@@ -134,15 +154,17 @@ describe('npm start', { concurrency: 2 }, () => {
     ['a tab', 'steps:\n\t- bash: x\n', /:2: A tab is used for indentation/],
     ['nothing', '', /:1: The file is empty/],
   ];
-  it('names the line of every mistake, and runs nothing', async () => {
-    for (const [name, yaml, says] of mistakes) {
-      const { code, shown } = await start(save('mistake.yml', `${yaml}`));
-      assert.equal(code, 2, `${name}: ${shown}`);
-      assert.match(shown, says, name);
-      assert.match(shown, /^\S*mistake\.yml:\d+: [^\n]+\n$/, `${name}: one line alone`);
-    }
-  });
+  for (const [name, yaml, says] of mistakes) {
+    it(`are named with their line: ${name}`, () => {
+      const error = thrownBy(() => readPipelineFile(cloud, save('mistake.yml', yaml), {}, 'mistake.yml'));
+      assert.ok(error instanceof PipelineError, String(error));
+      assert.match(error.message, says);
+      assert.match(error.message, /^mistake\.yml:\d+: [^\n]+$/, 'one line alone');
+    });
+  }
+});
 
+describe('who starts it with wrong arguments', () => {
   const uses: [args: string[], says: RegExp][] = [
     [['--debg'], /There is no option --debg\. Did you mean --debug\?/],
     [['--branch'], /--branch needs a value/],
@@ -151,33 +173,20 @@ describe('npm start', { concurrency: 2 }, () => {
     [[scratch], /is not a file/],
     [['quickstrat.yml'], /There is no pipeline quickstrat\.yml\. Did you mean examples.quickstart\.yml\?/],
   ];
-  it('says what is wrong with its arguments', async () => {
-    for (const [args, says] of uses) {
-      const { code, shown } = await start(...args);
-      assert.equal(code, 2, shown);
-      assert.match(shown, says);
-      assert.equal(shown.trim().split('\n').length, 1, shown);
-    }
-  });
-
-  it('names the pipelines that there are to try', async () => {
-    const { code, shown } = await start('--help');
-    assert.equal(code, 0);
-    for (const part of ['--parameter name=value', 'What does not: ', 'prod-vstoken', 'marketplace', 'aks-agents']) {
-      assert.ok(shown.includes(part), part);
-    }
-    for (const name of readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.yml'))) {
-      assert.match(
-        shown,
-        new RegExp(`${name.replace('.', '\\.')} +\\S`),
-        `${name} has a first comment that says what it is`,
-      );
-    }
-  });
-
-  it(`prints what ${startPicture} shows; npm run pictures draws it anew`, () => {
-    const { digest } = readPng(readFileSync(join(root, startPicture)));
-    const printed = withoutChance(quickStart());
-    assert.equal(digest, digestOf(printed), printed);
-  });
+  for (const [args, says] of uses) {
+    it(`is told: ${says.source}`, () => {
+      const error = thrownBy(() => fileToRun(readArguments(args).file));
+      assert.ok(error instanceof UsageError, String(error));
+      assert.match(error.message, says);
+    });
+  }
 });
+
+function thrownBy(run: () => unknown): unknown {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}

@@ -164,6 +164,8 @@ function readPipeline(text: string, reader: PipelineReader, options: PipelineOpt
   if (reader.faults.length > 0) return [];
   const root = reader.mapping(document, PIPELINE);
   const kinds = ['stages', 'jobs', 'steps'].filter((key) => root.has(key));
+  // A misspelt key is told already.
+  if (kinds.length === 0 && reader.faults.length > 0) return [];
   if (kinds.length !== 1) {
     const says =
       kinds.length === 0
@@ -340,6 +342,7 @@ function readStep(reader: PipelineReader, place: Place): StepDefinition[] {
     task: ['task', 'inputs'],
     checkout: ['checkout', 'clean', 'fetchDepth', 'fetchTags', 'lfs', 'submodules', 'path', 'persistCredentials'],
   };
+  const before = reader.faults.length;
   const step = reader.mapping(place, {
     of: kind === undefined ? 'a step' : `a ${kind} step`,
     read: [
@@ -350,7 +353,7 @@ function readStep(reader: PipelineReader, place: Place): StepDefinition[] {
     unsupported: kind === undefined ? OTHER_STEPS : {},
   });
   if (kind === undefined) {
-    if (!keys.some((key) => Object.hasOwn(OTHER_STEPS, key))) {
+    if (reader.faults.length === before) {
       reader.fault(place.line, `A step needs one of ${STEP_KINDS.join(', ')}.`);
     }
     return [];
