@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isRunning, markProcess } from './background/processes.ts';
+import { isRunning, markProcess, readProc } from './background/processes.ts';
 import { FOLDER_VARIABLE, isTokenFolder, removeTokenFolder, STATUS_FILE } from './background/token-folder.ts';
 import { taskVariable } from './origins/process.ts';
 
@@ -64,19 +64,11 @@ function endRefresher(pid: number): boolean {
 
 /** Where the system does not show the arguments of a process, the missing folder ends it within a second. */
 function isOurs(pid: number): boolean {
-  return argumentsOf(pid)?.includes('keep-fresh.js') ?? false;
+  return readProc(pid, 'cmdline')?.includes('keep-fresh.js') ?? false;
 }
 
 function canTell(): boolean {
-  return argumentsOf(process.pid) !== undefined;
-}
-
-function argumentsOf(pid: number): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  } catch {
-    return undefined;
-  }
+  return readProc(process.pid, 'cmdline') !== undefined;
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

@@ -95,7 +95,7 @@ function start(file, program, whenEnded) {
   const child = childProcess.spawn(file, args, { stdio: 'inherit' });
   child.on('exit', (code, signal) => whenEnded(signal ? 128 + os.constants.signals[signal] : code));
   child.on('error', () => whenEnded(1));
-  ['SIGINT', 'SIGTERM'].forEach((signal) => {
+  ['SIGINT', 'SIGTERM', 'SIGBREAK'].forEach((signal) => {
     process.on(signal, () => {
       // The console of Windows tells the child itself; sent from here, a signal would end it at once.
       if (process.platform !== 'win32') {

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agent } from './agent/agent.ts';
 import { removeKeptCode } from './agent/earlier-versions.ts';
+import { markProcess } from './background/processes.ts';
 import { processOrigins, withhold } from './origins/process.ts';
 
 const above = process.ppid;
@@ -28,15 +29,21 @@ function undoAll(): void {
  * cancels itself; a step that somebody else ends must not count as succeeded.
  */
 function endOnSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  // The agent for Windows presses CTRL+C, and then CTRL+BREAK.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGBREAK'] as const) {
     process.on(signal, () => endNow(`The step was ended by ${signal}.`));
   }
   // An agent that is killed sends no signal.
   setInterval(() => {
-    if (process.ppid !== above) {
+    if (isAbandoned()) {
       endNow('The agent that started the step has ended.');
     }
   }, PARENT_LOOK_MS).unref();
+}
+
+/** Windows goes on naming a parent that has ended; so it is looked for. */
+function isAbandoned(): boolean {
+  return process.ppid !== above || (process.platform === 'win32' && markProcess(parent) === undefined);
 }
 
 function endNow(why: string): void {

@@ -108,6 +108,8 @@ export interface ProcessInfo {
   stage: 'pre' | 'main' | 'post';
   /** What it was started with; the system shows that of a process only a moment after its start. */
   environment: Readonly<Record<string, string>>;
+  /** Ends that process alone and at once, as somebody else than the agent may. */
+  terminate(): void;
 }
 
 /** How one stage of one step ended. */
@@ -391,7 +393,8 @@ class Job {
     const timer = definition.timeoutMs === undefined ? undefined : setTimeout(() => stop.abort(), definition.timeoutMs);
     const host: StepHost = {
       ...jobHost,
-      onProcess: (pid, environment) => this.#options.onProcess?.({ pid, step: step.name, stage, environment }),
+      onProcess: (pid, environment, terminate) =>
+        this.#options.onProcess?.({ pid, step: step.name, stage, environment, terminate }),
     };
     const taskNames = {
       'task.displayname': step.displayName,

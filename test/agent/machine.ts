@@ -19,6 +19,8 @@ export interface StartedProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   kill(signal: NodeJS.Signals): boolean;
+  /** Ends the process alone and at once, as somebody else than the agent may; by default with SIGKILL. */
+  terminate?(): void;
   unref(): void;
   on(event: 'error', listener: (error: Error) => void): unknown;
   on(event: 'exit', listener: (code: number | null, signal: NodeJS.Signals | null) => void): unknown;

@@ -14,7 +14,7 @@ export interface ProcessRequest extends Program {
   onLine: (line: string, stream: StreamName) => void;
   /** The text as it comes, before it is split. */
   onText: (text: string, stream: StreamName) => void;
-  onStart: (pid: number) => void;
+  onStart: (pid: number, terminate: () => void) => void;
   /** Ends the process: SIGINT, SIGTERM, SIGKILL, each to that process alone. */
   cancel: AbortSignal;
   /** Stops waiting for the process, and lets it be. */
@@ -69,7 +69,7 @@ export async function runProcess(request: ProcessRequest): Promise<number | null
 
   if (child.pid !== undefined) {
     preferAsVictim(child.pid);
-    request.onStart(child.pid);
+    request.onStart(child.pid, () => (child.terminate ? child.terminate() : child.kill('SIGKILL')));
   }
 
   const over = new AbortController();

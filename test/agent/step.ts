@@ -45,7 +45,7 @@ export interface StepHost {
   nodeFor(handler: string): string;
   forcedHandler: string | undefined;
   waits: Waits & { forceCompleteMs: number; retryMs: number };
-  onProcess(pid: number, environment: Environment): void;
+  onProcess(pid: number, environment: Environment, terminate: () => void): void;
   /** Is told of a macro that no variable has expanded, where a shell is likely to have none of that name either. */
   onUnexpanded(macro: UnexpandedMacro): void;
 }
@@ -309,7 +309,7 @@ async function runProgram(
       onText: (text, stream) => {
         run.rawOutput[stream] += text;
       },
-      onStart: (pid) => host.onProcess(pid, program.env),
+      onStart: (pid, terminate) => host.onProcess(pid, program.env, terminate),
       cancel,
       abandon: done.signal,
       waits: host.waits,

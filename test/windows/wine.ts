@@ -229,6 +229,10 @@ class WineProcess extends EventEmitter implements StartedProcess {
     return true;
   }
 
+  terminate(): void {
+    this.#command('T');
+  }
+
   unref(): void {}
 
   #write(stream: PassThrough, payload: Buffer): void {

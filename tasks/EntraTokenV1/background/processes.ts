@@ -55,12 +55,20 @@ export function findAgent(parent: number, lookupId: string | undefined): JobMark
   return undefined;
 }
 
-function carries(pid: number, lookupId: string): boolean {
+/**
+ * What Linux shows of a process; undefined where there is none, or it may not be seen. On Windows the path would lead to a
+ * folder of some drive, and anyone may have made it.
+ */
+export function readProc(pid: number, name: 'cmdline' | 'environ' | 'stat'): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`VSTS_PROCESS_LOOKUP_ID=${lookupId}`);
+    return process.platform === 'win32' ? undefined : readFileSync(`/proc/${pid}/${name}`, 'latin1');
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+function carries(pid: number, lookupId: string): boolean {
+  return readProc(pid, 'environ')?.split('\0').includes(`VSTS_PROCESS_LOOKUP_ID=${lookupId}`) ?? false;
 }
 
 interface Stat {
@@ -71,13 +79,9 @@ interface Stat {
 
 /** Fields 3, 4 and 22 of /proc/<pid>/stat; the name in field 2 may hold blanks and brackets itself (proc(5)). */
 function readStat(pid: number): Stat | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { state: fields[0] ?? '', parent: Number(fields[1]), startTime: fields[19] ?? '' };
-  } catch {
-    return undefined;
-  }
+  const text = readProc(pid, 'stat');
+  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
+  return fields && { state: fields[0] ?? '', parent: Number(fields[1]), startTime: fields[19] ?? '' };
 }
 
 function hasProc(): boolean {
