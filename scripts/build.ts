@@ -5,7 +5,7 @@ import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { bundleFolder, readJson, root } from './layout.ts';
 
 /** The programs of the task; each becomes one file of the package. */
-export const programs = ['step', 'clean-up', 'keep-fresh'] as const;
+export const programs = ['step', 'clean-up', 'background'] as const;
 
 /** What starts them, on any Node; it goes into the package as it is written. */
 export const doors = ['main', 'post-job', 'newer-node'] as const;

@@ -16,6 +16,7 @@ export const folders: readonly string[] = [
   'network',
   'id-token',
   'exchange',
+  'endpoint',
   'background',
   'agent',
   'request',

@@ -2,88 +2,53 @@
  * The post-job stage: ends the background process and removes its folder. It runs for every step, also where main was
  * skipped or killed, so it is small, loads no library, and never fails a job.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { isRunning, markProcess, readProc } from './background/processes.ts';
-import { FOLDER_VARIABLE, isTokenFolder, removeTokenFolder, STATUS_FILE } from './background/token-folder.ts';
+import { endProcess } from './background/end-process.ts';
+import { readStatus, type Status } from './background/status.ts';
+import { FOLDERS_VARIABLE, readFolders, removeTokenFolder } from './background/token-folder.ts';
 import { taskVariable } from './origins/process.ts';
 
-const GRACE_MS = 2000;
-
 function main(): void {
-  const folder = taskVariable(FOLDER_VARIABLE);
-  if (!folder || !isTokenFolder(folder)) {
-    return;
+  for (const folder of readFolders(taskVariable(FOLDERS_VARIABLE))) {
+    try {
+      cleanUp(folder);
+    } catch {
+      process.stdout.write(
+        'The token file could not be removed; the agent empties its temporary folder after the job.\n',
+      );
+    }
   }
+}
+
+function cleanUp(folder: string): void {
+  const pid = readStatus(folder)?.pid;
+  const wasRunning = pid !== undefined && endProcess(pid);
   const status = readStatus(folder);
-  const wasRunning = status !== undefined && endRefresher(status.pid);
   removeTokenFolder(folder);
-  process.stdout.write(`${summary(status, wasRunning)}\n`);
-}
-
-interface Status {
-  readonly pid: number;
-  readonly renewed: number;
-  readonly failing: string | undefined;
-}
-
-function readStatus(folder: string): Status | undefined {
-  try {
-    const status: unknown = JSON.parse(readFileSync(join(folder, STATUS_FILE), 'utf8'));
-    if (typeof status !== 'object' || status === null || !('pid' in status) || !('renewed' in status)) {
-      return undefined;
-    }
-    const { pid, renewed } = status;
-    const failing =
-      'failing' in status && /^ET_[A-Z_]+$/.test(String(status.failing)) ? String(status.failing) : undefined;
-    return Number.isInteger(pid) && Number.isInteger(renewed)
-      ? { pid: Number(pid), renewed: Number(renewed), failing }
-      : undefined;
-  } catch {
-    return undefined;
+  for (const line of summary(status, wasRunning)) {
+    process.stdout.write(`${line}\n`);
   }
 }
 
-/** The number may belong to another process by now; only one that runs our script is ended. Tells whether it still ran. */
-function endRefresher(pid: number): boolean {
-  const mark = pid > 1 && isOurs(pid) ? markProcess(pid) : undefined;
-  if (mark === undefined) {
-    return canTell() ? false : markProcess(pid) !== undefined;
+/** What there was, in a line each. */
+function summary(status: Status | undefined, wasRunning: boolean): string[] {
+  const lines: string[] = [];
+  if (status?.endpoint === undefined || status.file !== undefined) {
+    lines.push(fileSummary(status?.file, wasRunning));
   }
-  signal(pid, 'SIGTERM');
-  const start = Date.now();
-  while (isRunning(mark)) {
-    if (Date.now() - start > GRACE_MS) {
-      signal(pid, 'SIGKILL');
-      break;
-    }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  if (status?.endpoint !== undefined) {
+    const { given } = status.endpoint;
+    const count = given === 0 ? 'no token' : given === 1 ? 'one token' : `${given} tokens`;
+    const state = wasRunning ? 'is closed' : 'had ended before';
+    lines.push(`The token endpoint gave out ${count} and ${state}.`);
   }
-  return true;
+  return lines;
 }
 
-/** Where the system does not show the arguments of a process, the missing folder ends it within a second. */
-function isOurs(pid: number): boolean {
-  return readProc(pid, 'cmdline')?.includes('keep-fresh.js') ?? false;
-}
-
-function canTell(): boolean {
-  return readProc(process.pid, 'cmdline') !== undefined;
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It ended by itself in the meantime.
-  }
-}
-
-function summary(status: Status | undefined, wasRunning: boolean): string {
-  if (status === undefined) {
+function fileSummary(file: Status['file'], wasRunning: boolean): string {
+  if (file === undefined) {
     return 'The token file is removed; it was not renewed.';
   }
-  const { renewed, failing } = status;
+  const { renewed, failing } = file;
   const renewals = renewed === 0 ? 'not yet renewed' : renewed === 1 ? 'renewed once' : `renewed ${renewed} times`;
   const state =
     failing !== undefined
@@ -94,8 +59,4 @@ function summary(status: Status | undefined, wasRunning: boolean): string {
   return `The token file was ${renewals} and is removed; ${state}.`;
 }
 
-try {
-  main();
-} catch {
-  process.stdout.write('The token file could not be removed; the agent empties its temporary folder after the job.\n');
-}
+main();

@@ -7,6 +7,8 @@ import { type Network, readNetwork } from './network/settings.ts';
 import { agentTrust } from './network/trust.ts';
 import { createWire } from './network/wire.ts';
 import { explain } from './publish/explain.ts';
+import { exportFacts, setExports } from './publish/exports.ts';
+import type { Provided } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
 import { reportIdentity, reportIdToken, reportTokens } from './publish/report.ts';
 import type { Source } from './request/identity.ts';
@@ -50,11 +52,30 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   });
   const tokens = await exchangeAll(request, source, exchange);
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
-  publish(request, source, tokens, agent);
-  if (request.exports.size > 0) {
-    const { exportToLaterSteps } = await import('./publish/later-steps.ts');
-    await exportToLaterSteps(request, source, network, agent, surroundings);
+  const provided = await provide(request, source, network, agent, surroundings);
+  if (provided.endpoint !== undefined) {
+    const { reportEndpoint } = await import('./publish/report-endpoint.ts');
+    reportEndpoint(provided.endpoint, request.job, agent);
   }
+  publish(request, source, tokens, provided, agent);
+  if (request.exports.size > 0) {
+    setExports(exportFacts(request, source), provided.tokenFile, agent);
+  }
+}
+
+/** What most steps do not ask for is not loaded either. */
+async function provide(
+  request: Request,
+  source: OpenSource,
+  network: Network,
+  agent: Agent,
+  surroundings: Surroundings,
+): Promise<Provided> {
+  if (request.exports.size === 0 && request.endpoint.size === 0) {
+    return { tokenFile: undefined, endpoint: undefined };
+  }
+  const { provideForLaterSteps } = await import('./publish/later-steps.ts');
+  return provideForLaterSteps(request, source, network, agent, surroundings);
 }
 
 /** The pod's token may go to the proxy of an identity binding, and then nothing goes to Entra itself. */

@@ -89,7 +89,7 @@ async function main(): Promise<void> {
       sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
       random: Math.random,
       parent,
-      refresherScript: join(__dirname, 'keep-fresh.js'),
+      backgroundScript: join(__dirname, 'background.js'),
       onFailure: (undo) => undoOnEnd.push(undo),
     });
     removeKeptCode();

@@ -16,6 +16,7 @@ import { publicCloud } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import {
   type CredentialSource,
   credentialSources,
+  endpointKinds,
   exportKinds,
   inputNames,
 } from '../../tasks/EntraTokenV1/request/inputs.ts';
@@ -65,7 +66,7 @@ describe('the rules of the classic editor', () => {
 });
 
 describe('the form', () => {
-  const common = ['credentialSource', 'tenantId', 'scopes', 'exportIdToken', 'exportEnvironment'];
+  const common = ['credentialSource', 'tenantId', 'scopes', 'exportIdToken', 'exportEnvironment', 'tokenEndpoint'];
   const advanced = ['authorityHost', 'claims', 'enableCae'];
   const shown: Record<CredentialSource, string[]> = {
     azureRM: [...['connectedServiceNameARM', 'kubernetesFallback'], ...['additionallyAllowedTenants', 'tokenFilePath']],
@@ -140,8 +141,10 @@ describe('the form', () => {
   });
 
   it('lets several exports be chosen, and written by hand', () => {
-    assert.equal(input('exportEnvironment').properties.get('MultiSelectFlatList'), 'True');
-    assert.equal(input('exportEnvironment').properties.get('EditableOptions'), 'True');
+    for (const name of ['exportEnvironment', 'tokenEndpoint']) {
+      assert.equal(input(name).properties.get('MultiSelectFlatList'), 'True');
+      assert.equal(input(name).properties.get('EditableOptions'), 'True');
+    }
   });
 });
 
@@ -153,6 +156,7 @@ describe('task.json and the parser', () => {
   it('have the same options', () => {
     assert.deepEqual([...input('credentialSource').options.keys()], [...credentialSources]);
     assert.deepEqual([...input('exportEnvironment').options.keys()], [...exportKinds]);
+    assert.deepEqual([...input('tokenEndpoint').options.keys()], [...endpointKinds]);
   });
 
   it('have the one alias of the interface', () => {
@@ -184,6 +188,7 @@ describe('task.json and the parser', () => {
         exportIdToken: 'true',
         exportEnvironment: 'tokenFile,workloadIdentity,terraform,azcopy',
         keepTokenFileFresh: 'true',
+        tokenEndpoint: 'accessTokens,idTokens',
         authorityHost: 'https://login.microsoftonline.com/',
         additionallyAllowedTenants: '*',
         claims: '{}',
@@ -208,7 +213,12 @@ describe('the variables that task.json declares', () => {
 
   it('tell which outputs are secret', () => {
     const secret = manifest.outputs.filter(({ description }) => description.startsWith('Secret.'));
-    assert.deepEqual(secret.map(({ name }) => name).sort(), ['accessToken', 'idToken']);
+    assert.deepEqual(secret.map(({ name }) => name).sort(), [
+      'accessToken',
+      'idToken',
+      'idTokenRequestToken',
+      'identityHeader',
+    ]);
   });
 });
 
@@ -290,6 +300,7 @@ function agentWith(inputs: Record<string, string>): Agent {
     guard: nothing,
     setOutput: nothing,
     setVariable: nothing,
+    taskVariable: nothing,
     setTaskVariable: nothing,
     log: nothing,
     warn: nothing,
@@ -334,7 +345,9 @@ function everyOutput(): Set<string> {
     expiresAt: 1,
     refreshAt: 1,
   } as const;
-  publish(request, open, new Map(request.scopes.map((line) => [line, token])), {
+  const served = { url: 'http://127.0.0.1:1/', secret: token.token };
+  const provided = { tokenFile: '/file', endpoint: { accessTokens: served, idTokens: served } };
+  publish(request, open, new Map(request.scopes.map((line) => [line, token])), provided, {
     setOutput: (name) => names.add(name),
   });
   for (const text of taskSources().values()) {

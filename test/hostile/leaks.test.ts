@@ -315,7 +315,7 @@ describe('what a step leaves behind', () => {
     clouds.lend(async (cloud) => {
       const look = [
         '  - bash: |',
-        "      for process in $(pgrep -f keep-fresh.js); do tr '\\0' '\\n' < /proc/$process/environ; tr '\\0' '\\n' < /proc/$process/cmdline; done",
+        "      for process in $(pgrep -f background.js); do tr '\\0' '\\n' < /proc/$process/environ; tr '\\0' '\\n' < /proc/$process/cmdline; done",
         '      find "$(Agent.TempDirectory)"',
         '    name: look',
       ].join('\n');

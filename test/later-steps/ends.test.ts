@@ -195,7 +195,7 @@ test('an agent that is killed takes a step with it that waits for a service', as
 
 test('an agent that is killed takes the background process with it, at whatever moment', async () => {
   const running = (await Promise.all(agentKillings.map((moment) => killAgent(cloud, moment)))).flat();
-  assert.ok(running.includes('main.js') && running.includes('keep-fresh.js'), running.join());
+  assert.ok(running.includes('main.js') && running.includes('background.js'), running.join());
 });
 
 /** The background process lives on through two seconds in which the step and what wrapped it are gone. */

@@ -33,15 +33,17 @@ export const exportingStep = `
 /**
  * Runs steps and holds the job after them, whatever they ended in. Rejects where the job ends before that.
  * @param steps YAML, a list of steps
+ * @param mapped what the waiting step maps into its environment
  */
 export async function holdJob(
   cloud: Cloud,
   steps: string = exportingStep,
   options: Partial<JobOptions> = {},
+  mapped: Readonly<Record<string, string>> = {},
 ): Promise<HeldJob> {
   const folder = mkdtempSync(join(tmpdir(), 'held-job-'));
   const gate = join(folder, 'open');
-  const pipeline = `steps:\n${steps}\n${holdingStep(gate)}`;
+  const pipeline = `steps:\n${steps}\n${holdingStep(gate, mapped)}`;
   let job: Promise<JobResult> | undefined;
   const release = async (): Promise<JobResult> => {
     writeFileSync(gate, '');
@@ -71,12 +73,14 @@ export async function holdJob(
 }
 
 /** A step that waits until a file is there. */
-export function holdingStep(gate: string): string {
+export function holdingStep(gate: string, mapped: Readonly<Record<string, string>> = {}): string {
+  const names = Object.entries(mapped);
   return [
     '- bash: |',
     `    while [ ! -e "${gate}" ]; do sleep 0.1; done`,
     '  name: hold',
     '  condition: always()',
+    ...(names.length === 0 ? [] : ['  env:', ...names.map(([name, value]) => `    ${name}: ${value}`)]),
     '',
   ].join('\n');
 }

@@ -58,7 +58,7 @@ export async function killAgent(
     for (const name of left.filter((one) => one.startsWith('entra-token-'))) {
       assert.equal(statSync(join(temporary, name)).mode & 0o077, 0, `${at}: nobody else can read ${name}`);
     }
-    if (running.includes('keep-fresh.js') && step === 'hold') {
+    if (running.includes('background.js') && step === 'hold') {
       assert.deepEqual(
         left.filter((name) => /id-token/.test(name)),
         [],

@@ -22,7 +22,7 @@ export function processesOf(lookupId: string): SeenProcess[] {
 
 /** The background processes of a job. */
 export function refreshersOf(lookupId: string): SeenProcess[] {
-  return processesOf(lookupId).filter((process) => process.arguments.some((one) => one.endsWith('keep-fresh.js')));
+  return processesOf(lookupId).filter((process) => process.arguments.some((one) => one.endsWith('background.js')));
 }
 
 /** The processes of a job that run a stage of the task, or what a stage left running. */

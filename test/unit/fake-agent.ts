@@ -57,6 +57,7 @@ export function fakeAgent({ inputs = {}, variables = {}, environment = {}, conne
     setVariable: (name, value) => {
       told.set[name] = value;
     },
+    taskVariable: () => undefined,
     setTaskVariable: () => undefined,
     log: (line) => told.log.push(line),
     warn: (message) => told.warnings.push(message),

@@ -115,7 +115,8 @@ describe('what else is read', () => {
 
   for (const { machine, name } of [
     { machine: {}, name: undefined },
-    { machine: { HTTPS_PROXY: 'http://p' }, name: undefined },
+    // The Azure SDKs for JavaScript take it for every address.
+    { machine: { HTTPS_PROXY: 'http://p' }, name: 'HTTPS_PROXY' },
     { machine: { HTTP_PROXY: 'http://p' }, name: 'HTTP_PROXY' },
     { machine: { http_proxy: 'http://p', NO_PROXY: 'localhost,.corp' }, name: 'http_proxy' },
     { machine: { http_proxy: 'http://p', NO_PROXY: 'localhost, 127.0.0.1' }, name: undefined },

@@ -5,7 +5,7 @@ export interface Surroundings extends Pick<WireSurroundings, 'now' | 'sleep' | '
   /** The process that started the step, as its number was when the step began. */
   readonly parent: number;
   /** The file of the background process. */
-  readonly refresherScript: string;
+  readonly backgroundScript: string;
   /** Told how to undo each thing that must not outlive a step that is cancelled or fails. */
   readonly onFailure: (undo: () => void) => void;
 }

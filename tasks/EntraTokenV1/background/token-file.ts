@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, Failure } from '../failure/failure.ts';
 import type { Secret } from '../text/secret.ts';
 import { TOKEN_FILE, tokenFileIn } from './token-folder.ts';
 
 /** Windows refuses to replace a file in the moment in which somebody has it open. */
-const REPLACE_TRIES = 50;
+const REPLACE_TRIES = 10;
 
 /** Puts the token in place at one stroke: whoever reads the file finds the old one or the new one, whole. Throws ET_TOKEN_FILE. */
 export function writeTokenFile(folder: string, token: Secret): void {
@@ -31,12 +31,33 @@ export function writeWhole(folder: string, name: string, text: string): void {
       }
     }
   } catch (error) {
-    rmSync(beside, { force: true });
+    tryRemove(beside);
     throw new Failure('ET_TOKEN_FILE', `The file ${place} cannot be written (${errorCode(error) ?? 'no error code'}).`);
   }
 }
 
-/** Removes the token alone; the folder stays. */
-export function removeTokenFile(folder: string): void {
-  rmSync(tokenFileIn(folder), { force: true });
+/**
+ * Removes the token alone; the folder stays. Gives false where the system refuses for the moment, as Windows does while a
+ * reader has the file open; the token is taken out of the file then, where that is possible.
+ */
+export function removeTokenFile(folder: string): boolean {
+  const file = tokenFileIn(folder);
+  if (tryRemove(file)) {
+    return true;
+  }
+  try {
+    truncateSync(file);
+  } catch {
+    // Not that either.
+  }
+  return false;
+}
+
+function tryRemove(file: string): boolean {
+  try {
+    rmSync(file, { force: true });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -28,8 +28,11 @@ export interface ExchangeOptions {
   readonly mask: Mask;
 }
 
-/** Gives an access token for a scope; throws a Failure. Several calls may run side by side. */
-export type Exchange = (scope: string) => Promise<AccessToken>;
+/**
+ * Gives an access token for a scope; throws a Failure. Several calls may run side by side.
+ * @param correlationId the number under which Entra keeps the request; one is made where none is given
+ */
+export type Exchange = (scope: string, correlationId?: string) => Promise<AccessToken>;
 
 /** The exchange of one client in one tenant, by MSAL over our own wire. */
 export function createExchange(options: ExchangeOptions): Exchange {
@@ -49,8 +52,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     },
     system: { networkClient: entraClient(tokenEndpoint, options, seen) },
   });
-  return async (scope) => {
-    const correlationId = randomUUID();
+  return async (scope, correlationId = randomUUID()) => {
     try {
       const result = await application.acquireTokenByClientCredential({
         scopes: [scope],
@@ -71,7 +73,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
       throw new Failure('ET_ENTRA_ANSWER', 'Entra gave no access token.');
     } catch (error) {
       // MSAL wraps what its network client throws; the failure itself says more.
-      throw seen.get(correlationId) ?? error;
+      const failure = seen.get(correlationId);
+      seen.delete(correlationId);
+      throw failure ?? error;
     }
   };
 }

@@ -419,6 +419,11 @@ export const catalogue = entries({
     reason: 'The machine refused to start one more Node process, or was too busy.',
     remedy: 'Run the job again, or set keepTokenFileFresh to false where ten minutes are enough.',
   },
+  ET_ENDPOINT: {
+    reason: 'The machine or the container does not let the process listen on its loopback interface.',
+    remedy:
+      'Allow the agent’s user to listen on 127.0.0.1, or leave tokenEndpoint out and use the outputs or the token file.',
+  },
   ET_UNEXPECTED: {
     reason: 'This is most likely a fault of the task.',
     remedy: 'Run the job with System.Debug, and report it with the code above.',

@@ -137,13 +137,18 @@ const JOB_FOLDER_VARIABLES = [
   'Common.TestResultsDirectory',
 ];
 
-/** Tools differ in the case of the names that they read; each of them is one that some tool reads. */
+/**
+ * Tools differ in the names that they read, and in their case; each of them is one that some tool reads. The Azure SDKs
+ * for JavaScript take HTTPS_PROXY for every address.
+ */
 function proxyOfLoopback(environment: Environment): string | undefined {
   const exceptions = ['NO_PROXY', 'no_proxy'].map((name) => environment.get(name) ?? '').filter((list) => list !== '');
   const isExcepted = exceptions.length > 0 && exceptions.every((list) => list.split(/[\s,;]+/).some(coversLoopback));
   return isExcepted
     ? undefined
-    : ['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].find((name) => environment.get(name));
+    : ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy'].find((name) =>
+        environment.get(name),
+      );
 }
 
 function coversLoopback(entry: string): boolean {

@@ -1,93 +1,186 @@
 import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import type { Agent } from '../agent/agent.ts';
 import type { Surroundings } from '../agent/surroundings.ts';
 import { createTokenFolder } from '../background/create-token-folder.ts';
+import { type EndpointOrders, type FileOrders, networkOrders, type SourceOrders } from '../background/orders.ts';
 import { findAgent, markProcess } from '../background/processes.ts';
-import { networkOrders, renewalOrders, startRefresher } from '../background/refresher.ts';
+import { startBackground } from '../background/start.ts';
 import { writeTokenFile } from '../background/token-file.ts';
-import { FOLDER_VARIABLE, newTokenFolder, removeTokenFolder, tokenFileIn } from '../background/token-folder.ts';
+import {
+  FOLDERS_VARIABLE,
+  newTokenFolder,
+  readFolders,
+  removeTokenFolder,
+  tokenFileIn,
+} from '../background/token-folder.ts';
+import { ADDRESS, paths } from '../endpoint/address.ts';
 import { Failure } from '../failure/failure.ts';
 import type { Network } from '../network/settings.ts';
 import type { Request } from '../request/request.ts';
+import { resourceNames } from '../request/resource-names.ts';
 import type { OpenSource } from '../source/source.ts';
-import { exportFacts, needsTokenFile, setExports } from './exports.ts';
+import { Secret } from '../text/secret.ts';
+import { exportFacts, needsTokenFile } from './exports.ts';
 
-/** Gives later steps what they were promised: a token file where one is read, and the variables of their tools. Throws a Failure. */
-export async function exportToLaterSteps(
-  request: Request,
-  source: OpenSource,
-  network: Network,
-  agent: Agent,
-  surroundings: Surroundings,
-): Promise<void> {
-  const facts = exportFacts(request, source);
-  const tokenFile = needsTokenFile(facts)
-    ? await provideTokenFile(request, source, network, agent, surroundings)
-    : undefined;
-  if (tokenFile !== undefined) {
-    agent.setOutput('federatedTokenFile', tokenFile);
-  }
-  setExports(facts, tokenFile, agent);
+/** What later steps find besides the outputs of the tokens. */
+export interface Provided {
+  readonly tokenFile: string | undefined;
+  readonly endpoint: Endpoint | undefined;
 }
 
-/** The pod's own file, which the kubelet renews; or a file of this step's, kept fresh by a process of its own. */
-async function provideTokenFile(
+/** Where tokens are served until the job ends, and the secrets with which they are asked for. */
+export interface Endpoint {
+  readonly accessTokens: { readonly url: string; readonly secret: Secret } | undefined;
+  readonly idTokens: { readonly url: string; readonly secret: Secret } | undefined;
+}
+
+/**
+ * Makes what was asked for to outlive the step: a token file where a tool reads one, the endpoint, and the background
+ * process that serves both. Sets no output and no variable. Throws a Failure.
+ */
+export async function provideForLaterSteps(
   request: Request,
   source: OpenSource,
   network: Network,
   agent: Agent,
   surroundings: Surroundings,
-): Promise<string> {
-  const podFile = podTokenFile(request, source);
+): Promise<Provided> {
+  const needsFile = needsTokenFile(exportFacts(request, source));
+  const podFile = needsFile ? podTokenFile(request, source) : undefined;
   if (podFile !== undefined) {
     agent.log(`Token file    ${podFile} (the pod's own; the kubelet renews it)`);
-    return podFile;
   }
-  if (request.job.temporaryFolder === undefined) {
-    throw new Failure('ET_TOKEN_FILE', 'The agent names no temporary folder (Agent.TempDirectory).');
+  const writesFile = needsFile && podFile === undefined;
+  const secrets = endpointSecrets(request, agent);
+  if (!writesFile && secrets === undefined) {
+    return { tokenFile: podFile, endpoint: undefined };
   }
-  const folder = newTokenFolder(request.job.temporaryFolder);
-  // Told to the agent before there is anything to clean up, so that even a killed step leaves nothing behind.
-  agent.setTaskVariable(FOLDER_VARIABLE, folder);
-  surroundings.onFailure(() => removeTokenFolder(folder));
-  const idToken = await source.idToken();
-  createTokenFolder(folder, agent.origins.machine('SystemRoot'));
-  writeTokenFile(folder, idToken.token);
-  const file = tokenFileIn(folder);
-  if (!request.keepTokenFileFresh || source.renewal === undefined) {
+  const folder = makeFolder(request, agent, surroundings);
+  const file = writesFile ? await writeFirst(folder, source, surroundings) : undefined;
+  const keepsFresh = file !== undefined && request.keepTokenFileFresh && source.renewal !== undefined;
+  if (file !== undefined && !keepsFresh) {
     const why = request.keepTokenFileFresh ? 'Azure DevOps cannot be asked' : 'keepTokenFileFresh is false';
-    agent.log(`Token file    ${file} (not renewed: ${why})`);
-    return file;
+    agent.log(`Token file    ${tokenFileIn(folder)} (not renewed: ${why})`);
+  }
+  const tokenFile = writesFile ? tokenFileIn(folder) : podFile;
+  if (!keepsFresh && secrets === undefined) {
+    return { tokenFile, endpoint: undefined };
   }
   const job = findAgent(surroundings.parent, agent.origins.environment('VSTS_PROCESS_LOOKUP_ID')?.value);
   if (job === undefined) {
     throw new Failure('ET_REFRESHER', 'The agent that started the step has ended.');
   }
-  const now = surroundings.now();
-  const expiresAt = idToken.expiresAt - (source.skewMs ?? 0);
-  const pid = await startRefresher(
-    surroundings.refresherScript,
+  const { pid, port } = await startBackground(
+    surroundings.backgroundScript,
     {
-      ...renewalOrders(source.renewal),
       folder,
-      expiresAt,
-      lifeMs: expiresAt - now,
       step: markProcess(process.pid),
       job,
       network: networkOrders(network),
+      source: sourceOrders(request, source),
+      file: keepsFresh ? file : undefined,
+      endpoint: secrets && endpointOrders(request, secrets),
     },
     (name) => agent.origins.environment(name)?.value,
     (child) => surroundings.onFailure(() => end(child)),
   );
-  agent.log(`Token file    ${file} (kept fresh by process ${pid} until the job ends)`);
-  return file;
+  if (keepsFresh) {
+    agent.log(`Token file    ${tokenFileIn(folder)} (kept fresh by process ${pid} until the job ends)`);
+  }
+  return { tokenFile, endpoint: secrets && endpointAt(port ?? 0, secrets) };
+}
+
+function makeFolder(request: Request, agent: Agent, surroundings: Surroundings): string {
+  if (request.job.temporaryFolder === undefined) {
+    throw new Failure('ET_TOKEN_FILE', 'The agent names no temporary folder (Agent.TempDirectory).');
+  }
+  const folder = newTokenFolder(request.job.temporaryFolder);
+  // Told to the agent before there is anything to clean up, so that even a killed step leaves nothing behind; and with
+  // those of earlier attempts at this step (retryCountOnTaskFailure), which may have been killed too.
+  const folders = [...readFolders(agent.taskVariable(FOLDERS_VARIABLE)), folder];
+  agent.setTaskVariable(FOLDERS_VARIABLE, JSON.stringify(folders));
+  surroundings.onFailure(() => removeTokenFolder(folder));
+  createTokenFolder(folder, agent.origins.machine('SystemRoot'));
+  return folder;
+}
+
+async function writeFirst(folder: string, source: OpenSource, { now }: Surroundings): Promise<FileOrders> {
+  const idToken = await source.idToken();
+  writeTokenFile(folder, idToken.token);
+  const expiresAt = idToken.expiresAt - (source.skewMs ?? 0);
+  return { expiresAt, lifeMs: expiresAt - now() };
+}
+
+interface EndpointSecrets {
+  readonly accessTokens: Secret | undefined;
+  readonly idTokens: Secret | undefined;
+}
+
+/** Secrets of 256 random bits, one for each kind; undefined where no endpoint is asked for. */
+function endpointSecrets({ endpoint }: Request, { mask }: Agent): EndpointSecrets | undefined {
+  if (endpoint.size === 0) {
+    return undefined;
+  }
+  const secret = (): Secret => Secret.masked(randomBytes(32).toString('base64url'), mask);
+  return {
+    accessTokens: endpoint.has('accessTokens') ? secret() : undefined,
+    idTokens: endpoint.has('idTokens') ? secret() : undefined,
+  };
+}
+
+function endpointOrders(request: Request, { accessTokens, idTokens }: EndpointSecrets): EndpointOrders {
+  const { clientId, tenantId, authority, claims, enableCae, cloud, scopes } = request;
+  return {
+    clientId,
+    accessTokens: accessTokens && {
+      secret: accessTokens.reveal(),
+      authority,
+      tenantId,
+      claims,
+      enableCae,
+      resources: scopes.map(({ scope }) => ({ scope, names: resourceNames(scope, cloud) })),
+    },
+    idTokens: idTokens && { secret: idTokens.reveal(), audience: cloud.idTokenAudience },
+  };
+}
+
+/** The address of ID tokens has a query already: some tools add the audience to it as text. */
+function endpointAt(port: number, { accessTokens, idTokens }: EndpointSecrets): Endpoint {
+  const at = `http://${ADDRESS}:${port}`;
+  return {
+    accessTokens: accessTokens && { url: `${at}${paths.accessTokens}`, secret: accessTokens },
+    idTokens: idTokens && { url: `${at}${paths.idTokens}?api-version=2.0`, secret: idTokens },
+  };
+}
+
+/** How the background process has ID tokens of the source that the step really used. */
+function sourceOrders(request: Request, source: OpenSource): SourceOrders {
+  const file = podSource(request, source);
+  if (file !== undefined) {
+    const isBound = file.binding.proxy !== undefined;
+    return {
+      kind: 'kubernetes',
+      path: file.path,
+      audience: isBound ? undefined : request.cloud.idTokenAudience,
+      binding: file.binding,
+    };
+  }
+  if (source.renewal === undefined) {
+    return { kind: 'lateBound', token: source.first.token.reveal() };
+  }
+  return { kind: 'azureDevOps', ...source.renewal, jobToken: source.renewal.jobToken.reveal() };
+}
+
+function podSource({ source }: Request, { kind }: OpenSource) {
+  if (kind !== 'kubernetes') {
+    return undefined;
+  }
+  return source.kind === 'kubernetes' ? source.file : source.fallback;
 }
 
 function podTokenFile(request: Request, source: OpenSource): string | undefined {
-  if (source.kind !== 'kubernetes') {
-    return undefined;
-  }
-  return request.source.kind === 'kubernetes' ? request.source.file.path : request.source.fallback?.path;
+  return podSource(request, source)?.path;
 }
 
 function end(child: ChildProcess): void {

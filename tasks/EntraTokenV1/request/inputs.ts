@@ -11,6 +11,9 @@ export type CredentialSource = (typeof credentialSources)[number];
 export const exportKinds = ['tokenFile', 'workloadIdentity', 'azurePipelines', 'terraform', 'azcopy'] as const;
 export type ExportKind = (typeof exportKinds)[number];
 
+export const endpointKinds = ['accessTokens', 'idTokens'] as const;
+export type EndpointKind = (typeof endpointKinds)[number];
+
 /** The inputs as the agent hands them over: trimmed, and each listed in task.json. */
 export interface Inputs {
   readonly credentialSource: CredentialSource | undefined;
@@ -22,6 +25,7 @@ export interface Inputs {
   readonly kubernetesFallback: boolean;
   readonly exportEnvironment: ReadonlySet<ExportKind>;
   readonly keepTokenFileFresh: boolean;
+  readonly tokenEndpoint: ReadonlySet<EndpointKind>;
   readonly exportIdToken: boolean;
   readonly tokenFilePath: string;
   readonly additionallyAllowedTenants: readonly string[];
@@ -41,6 +45,7 @@ export const inputNames = [
   'kubernetesFallback',
   'exportEnvironment',
   'keepTokenFileFresh',
+  'tokenEndpoint',
   'exportIdToken',
   'tokenFilePath',
   'additionallyAllowedTenants',
@@ -94,8 +99,9 @@ export function readInputs(agent: Agent, faults: Fault[]): Inputs {
     tenantId: readIdentifier(text('tenantId'), 'tenantId', faults),
     clientId: readIdentifier(text('clientId'), 'clientId', faults),
     kubernetesFallback: flag('kubernetesFallback', true),
-    exportEnvironment: readExports(text('exportEnvironment'), faults),
+    exportEnvironment: readKinds('exportEnvironment', exportKinds, text('exportEnvironment'), faults),
     keepTokenFileFresh: flag('keepTokenFileFresh', true),
+    tokenEndpoint: readKinds('tokenEndpoint', endpointKinds, text('tokenEndpoint'), faults),
     exportIdToken: flag('exportIdToken', false),
     tokenFilePath: text('tokenFilePath'),
     additionallyAllowedTenants: list(text('additionallyAllowedTenants')),
@@ -135,12 +141,18 @@ function readIdentifier(text: string, name: InputName, faults: Fault[]): string 
   return text;
 }
 
-function readExports(text: string, faults: Fault[]): ReadonlySet<ExportKind> {
-  const kinds = new Set<ExportKind>();
+/** A list of which each word is one of the choices. */
+function readKinds<Kind extends string>(
+  name: InputName,
+  choices: readonly Kind[],
+  text: string,
+  faults: Fault[],
+): ReadonlySet<Kind> {
+  const kinds = new Set<Kind>();
   for (const word of list(text)) {
-    const kind = exportKinds.find((candidate) => candidate.toLowerCase() === word.toLowerCase());
+    const kind = choices.find((candidate) => candidate.toLowerCase() === word.toLowerCase());
     if (kind === undefined) {
-      faults.push(`exportEnvironment names '${printable(word, 40)}', but can only have ${exportKinds.join(', ')}.`);
+      faults.push(`${name} names '${printable(word, 40)}', but can only have ${choices.join(', ')}.`);
     } else {
       kinds.add(kind);
     }

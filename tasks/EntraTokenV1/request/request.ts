@@ -6,6 +6,7 @@ import { type Cloud, publicCloud } from './clouds.ts';
 import { type Identity, readIdentity, type Source } from './identity.ts';
 import {
   type CredentialSource,
+  type EndpointKind,
   type ExportKind,
   type Fault,
   type Inputs,
@@ -29,6 +30,8 @@ export interface Request {
   readonly enableCae: boolean;
   readonly exports: ReadonlySet<ExportKind>;
   readonly keepTokenFileFresh: boolean;
+  /** What the token endpoint serves; empty where there is none. */
+  readonly endpoint: ReadonlySet<EndpointKind>;
   readonly exportIdToken: boolean;
   readonly job: Job;
 }
@@ -63,6 +66,7 @@ export function readRequest(agent: Agent): Request {
     enableCae: inputs.enableCae,
     exports: inputs.exportEnvironment,
     keepTokenFileFresh: inputs.keepTokenFileFresh,
+    endpoint: inputs.tokenEndpoint,
     exportIdToken: inputs.exportIdToken,
     job: readJob(agent),
   };

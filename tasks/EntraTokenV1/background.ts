@@ -1,0 +1,236 @@
+/**
+ * The background process: keeps the ID token in a step's file fresh, and serves tokens on the step's endpoint, until the
+ * job ends. It gets its orders over its standard input, prints nothing (it could not mask what it prints), and holds no
+ * stream of the step.
+ */
+import { closeSync, readFileSync, writeSync } from 'node:fs';
+import { keepFresh } from './background/keep-fresh.ts';
+import { networkOf, type Orders, type Ready, readOrders, type SourceOrders } from './background/orders.ts';
+import type { Status } from './background/status.ts';
+import { writeWhole } from './background/token-file.ts';
+import { STATUS_FILE } from './background/token-folder.ts';
+import { watchJob } from './background/watch-job.ts';
+import { type AnswerQuery, serveAccessTokens } from './endpoint/access-tokens.ts';
+import { wrongRequest } from './endpoint/answers.ts';
+import { serveIdTokens } from './endpoint/id-tokens.ts';
+import { listen } from './endpoint/server.ts';
+import type { Exchange } from './exchange/exchange.ts';
+import { errorCode, Failure } from './failure/failure.ts';
+import { type FreshIdToken, requestIdToken } from './id-token/azure-devops.ts';
+import { HeldIdTokens, type IdTokens } from './id-token/held-id-tokens.ts';
+import { readIdToken } from './id-token/id-token.ts';
+import { bindingPool, readIdentityBinding, throughProxy } from './id-token/identity-binding.ts';
+import { readTokenFile } from './id-token/kubernetes.ts';
+import { ConnectionPool } from './network/pool.ts';
+import { agentTrust } from './network/trust.ts';
+import { createWire, type Send, type WireSurroundings } from './network/wire.ts';
+import { Secret } from './text/secret.ts';
+
+const clocks = {
+  now: Date.now,
+  elapsed: () => performance.now(),
+  sleep: (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+};
+
+/** All tries to one service on behalf of a client of the endpoint: two services fit into the time that a client waits. Milliseconds. */
+const ALL_TRIES_MS = 20_000;
+
+/** Masks are the business of the step; what this process says nobody sees. */
+const mask = (): void => {};
+
+async function main(): Promise<void> {
+  const orders = readOrders(readFileSync(0, 'utf8'));
+  closeSync(0);
+  const source = openSource(orders);
+  const status = new StatusFile(orders);
+  status.write();
+  process.on('SIGTERM', () => {
+    // The last word, for the post-job stage that sends the signal.
+    status.write();
+    process.exit(0);
+  });
+  const port = await startEndpoint(orders, source, () => status.count());
+  // Says that the orders arrived whole, and lets go of the last stream that is shared with the step.
+  ready(port === undefined ? {} : { port });
+  watchJob(orders, clocks.elapsed, () => status.write());
+  if (orders.file !== undefined && source.renew !== undefined) {
+    keepFresh(orders.file, {
+      folder: orders.folder,
+      ask: source.renew,
+      clocks,
+      random: Math.random,
+      report: (renewed, failing) => status.report(renewed, failing),
+      // The port is kept to the end of the job, so that no other process can take it.
+      onEnd: () => port === undefined && process.exit(0),
+    });
+  }
+}
+
+function ready(word: Ready): void {
+  writeSync(1, `${JSON.stringify(word)}\n`);
+  closeSync(1);
+}
+
+/** Where ID tokens come from, and the way to Entra. */
+interface BackgroundSource {
+  readonly idTokens: IdTokens;
+  readonly sendToEntra: Send;
+  /** Asks for a token for the file, once; undefined where there is none to ask for. */
+  readonly renew: ((tryMs: number) => Promise<FreshIdToken>) | undefined;
+}
+
+function openSource({ source, network: given }: Orders): BackgroundSource {
+  const network = networkOf(given);
+  const trust = agentTrust(network);
+  const surroundings = { ...clocks, random: Math.random, log: () => {} };
+  /** Minutes lie between two requests: none of them leaves a connection, and none meets one that has died meanwhile. */
+  const sendBy =
+    (times: Pick<WireSurroundings, 'tryMs' | 'allTriesMs'>): Send =>
+    async (post) => {
+      const pool = new ConnectionPool({ network, trust, skipCertificateValidation: network.skipCertificateValidation });
+      try {
+        return await createWire({ ...surroundings, ...times, pool: () => pool })(post);
+      } finally {
+        pool.destroy();
+      }
+    };
+  const send = sendBy({ allTriesMs: ALL_TRIES_MS });
+  switch (source.kind) {
+    case 'azureDevOps': {
+      const request = { ...source, jobToken: Secret.maskedByAgent(source.jobToken) };
+      const idTokens = new HeldIdTokens(() => requestIdToken(request, send, mask), clocks);
+      // Tries follow each other in keepFresh, for as long as the job lives.
+      const renew = async (tryMs: number): Promise<FreshIdToken> => {
+        const fresh = await requestIdToken(request, sendBy({ allTriesMs: 0, tryMs: () => tryMs }), mask);
+        idTokens.hold(fresh);
+        return fresh;
+      };
+      return { idTokens, sendToEntra: send, renew };
+    }
+    case 'lateBound':
+      return { idTokens: lateBound(source.token), sendToEntra: send, renew: undefined };
+    case 'kubernetes':
+      return openKubernetes(source, send, surroundings);
+  }
+}
+
+/** The one token that came with the connection serves for as long as it lives. */
+function lateBound(token: string): IdTokens {
+  const ask = (): Promise<never> =>
+    Promise.reject(
+      new Failure(
+        'ET_JOB_TOKEN_MISSING',
+        'The ID token of the connection is at its end, and the job has no token to ask Azure DevOps for another.',
+      ),
+    );
+  const idTokens = new HeldIdTokens(ask, clocks);
+  const idToken = readIdToken(token, mask);
+  if (idToken !== undefined) {
+    idTokens.hold({ idToken, skewMs: undefined });
+  }
+  return idTokens;
+}
+
+function openKubernetes(
+  { path, audience, binding: variables }: Extract<SourceOrders, { kind: 'kubernetes' }>,
+  send: Send,
+  surroundings: Omit<WireSurroundings, 'pool'>,
+): BackgroundSource {
+  const binding = readIdentityBinding(variables);
+  const toExchange = (): ReturnType<typeof readTokenFile> => readTokenFile({ path, audience, ...clocks, mask });
+  const toHandOut = async (): ReturnType<IdTokens['toHandOut']> => {
+    const idToken = await toExchange();
+    return { idToken, leftMs: idToken.expiresAt - clocks.now() };
+  };
+  let sendToEntra = send;
+  if (binding !== undefined) {
+    const toProxy = createWire({ ...surroundings, pool: bindingPool(binding), allTriesMs: ALL_TRIES_MS });
+    sendToEntra = (post) => toProxy({ ...post, url: throughProxy(binding, post.url) });
+  }
+  return { idTokens: { toExchange, toHandOut }, sendToEntra, renew: undefined };
+}
+
+/** Starts what was asked for, and gives the port; undefined where nothing was. */
+async function startEndpoint(
+  { endpoint }: Orders,
+  { idTokens, sendToEntra }: BackgroundSource,
+  onGiven: () => void,
+): Promise<number | undefined> {
+  if (endpoint === undefined) {
+    return undefined;
+  }
+  const { clientId, accessTokens, idTokens: handedOut } = endpoint;
+  const notServed: AnswerQuery = () => Promise.resolve(wrongRequest('The step serves no such tokens.'));
+  let loading: Promise<Exchange> | undefined;
+  const exchange: Exchange = async (scope, correlationId) => {
+    if (accessTokens === undefined) {
+      throw new TypeError('no access tokens');
+    }
+    // MSAL takes its place in memory when the first token is asked for, and not before.
+    loading ??= import('./exchange/exchange.ts').then(({ createExchange }) =>
+      createExchange({ ...accessTokens, clientId, idToken: idTokens.toExchange, send: sendToEntra, mask }),
+    );
+    return (await loading)(scope, correlationId);
+  };
+  try {
+    return await listen({
+      secrets: {
+        ...(accessTokens === undefined ? {} : { accessTokens: accessTokens.secret }),
+        ...(handedOut === undefined ? {} : { idTokens: handedOut.secret }),
+      },
+      answer: {
+        accessTokens:
+          accessTokens === undefined
+            ? notServed
+            : serveAccessTokens({ clientId, offers: accessTokens.resources, exchange, clocks }),
+        idTokens: handedOut === undefined ? notServed : serveIdTokens(idTokens.toHandOut, handedOut.audience),
+      },
+      onAnswer: (status) => status === 200 && onGiven(),
+    });
+  } catch (error) {
+    ready({ cannotListen: errorCode(error) ?? 'no error code' });
+    process.exit(1);
+  }
+}
+
+/** What is left for the post-job stage, written when it changes. */
+class StatusFile {
+  readonly #folder: string;
+  #status: Status;
+  #written = '';
+
+  constructor({ folder, file, endpoint }: Orders) {
+    this.#folder = folder;
+    this.#status = {
+      pid: process.pid,
+      ...(file === undefined ? {} : { file: { renewed: 0 } }),
+      ...(endpoint === undefined ? {} : { endpoint: { given: 0 } }),
+    };
+  }
+
+  report(renewed: number, failing: string | undefined): void {
+    this.#status = { ...this.#status, file: { renewed, ...(failing === undefined ? {} : { failing }) } };
+    this.write();
+  }
+
+  /** One more token was given out; it is written at the next look. */
+  count(): void {
+    this.#status = { ...this.#status, endpoint: { given: (this.#status.endpoint?.given ?? 0) + 1 } };
+  }
+
+  write(): void {
+    const text = JSON.stringify(this.#status);
+    if (text === this.#written) {
+      return;
+    }
+    try {
+      writeWhole(this.#folder, STATUS_FILE, text);
+      this.#written = text;
+    } catch {
+      // The folder is gone or full: the first ends the process at the next look, the second shows in the token file.
+    }
+  }
+}
+
+process.on('uncaughtException', () => process.exit(1));
+void main();

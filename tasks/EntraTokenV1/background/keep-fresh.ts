@@ -1,0 +1,145 @@
+import type { Code } from '../failure/catalogue.ts';
+import { Failure, unforeseen } from '../failure/failure.ts';
+import type { FreshIdToken } from '../id-token/azure-devops.ts';
+import { lifeOf } from '../id-token/held-id-tokens.ts';
+import { type Clocks, Life } from '../id-token/life.ts';
+import { TRY_MS } from '../network/retry.ts';
+import type { Secret } from '../text/secret.ts';
+import type { FileOrders } from './orders.ts';
+import { nextRenewal, nextTry } from './renewal.ts';
+import { removeTokenFile, writeTokenFile } from './token-file.ts';
+
+/** How often the file is looked at where nothing is due. A timer does not count while the machine sleeps. Milliseconds. */
+const LOOK_MS = 500;
+
+/** How soon a file that the system would not let go of is tried again. Milliseconds. */
+const AGAIN_MS = 50;
+
+/** A refusal may be a hiccup once; said this often in a row, and still after the token's end, it is for good. */
+const REFUSALS = 3;
+
+const SHORTEST_TRY_MS = 500;
+
+const refusals: ReadonlySet<Code> = new Set<Code>([
+  'ET_DEVOPS_UNAUTHORIZED',
+  'ET_DEVOPS_FORBIDDEN',
+  'ET_DEVOPS_CONNECTION_REFUSED',
+  'ET_DEVOPS_REFUSED',
+]);
+
+export interface KeepFreshOptions {
+  readonly folder: string;
+  /** Asks for a fresh ID token, once, within the time that it is given. Throws a Failure. */
+  readonly ask: (tryMs: number) => Promise<FreshIdToken>;
+  readonly clocks: Clocks;
+  readonly random: () => number;
+  /** Told how often the token was renewed, and why it was not at last. */
+  readonly report: (renewed: number, failing: Code | undefined) => void;
+  /** Told when the token is refused for good and the file is gone. */
+  readonly onEnd: () => void;
+}
+
+/**
+ * Renews the token in the file for as long as the process lives, and has the file gone rather than let it hold an expired
+ * token. What the system refuses for the moment, as Windows does while a reader has the file open, is tried again.
+ */
+export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
+  const { folder, ask, clocks, random, report, onEnd } = options;
+  /** The token in the file, and the newest one: the same but for the time in which the file cannot be replaced. */
+  let inFile: Life | undefined = new Life(file.expiresAt, clocks, file.lifeMs);
+  let newest = inFile;
+  let unwritten: Secret | undefined;
+  let renewed = 0;
+  let failures = 0;
+  let refused = 0;
+  /** When a failed try is followed by the next; undefined while the last one succeeded. */
+  let tryAt: number | undefined;
+  let isRenewing = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function renew(): Promise<void> {
+    isRenewing = true;
+    try {
+      const fresh = await ask(tryMs());
+      const life = lifeOf(fresh, clocks);
+      if (life.leftMs() <= 0) {
+        throw new Failure('ET_DEVOPS_ANSWER', 'Azure DevOps answered with an ID token that has expired.');
+      }
+      newest = life;
+      unwritten = fresh.idToken.token;
+      failures = 0;
+      refused = 0;
+      tryAt = undefined;
+    } catch (error) {
+      const { code } = unforeseen(error);
+      failures++;
+      refused = refusals.has(code) ? refused + 1 : 0;
+      tryAt = clocks.elapsed() + nextTry(failures, newest.leftMs(), newest.lifeMs, random());
+      report(renewed, code);
+    }
+    isRenewing = false;
+    look();
+  }
+
+  /** One of several that fit into what is left of the token; after its end, as long as there was room for at first. */
+  function tryMs(): number {
+    const leftMs = newest.leftMs();
+    const share = leftMs > 0 ? Math.min(newest.lifeMs / 8, leftMs / 4) : newest.lifeMs / 8;
+    return Math.max(SHORTEST_TRY_MS, Math.min(TRY_MS, share));
+  }
+
+  /** Has the file hold the newest token, or nothing once that has expired. */
+  function settle(): void {
+    if (unwritten !== undefined && untilRemoval(newest) > 0) {
+      try {
+        writeTokenFile(folder, unwritten);
+        inFile = newest;
+        unwritten = undefined;
+        renewed++;
+        report(renewed, undefined);
+      } catch {
+        report(renewed, 'ET_TOKEN_FILE');
+      }
+    }
+    if (inFile !== undefined && untilRemoval(inFile) === 0 && removeTokenFile(folder)) {
+      inFile = undefined;
+    }
+  }
+
+  function isUnsettled(): boolean {
+    return unwritten !== undefined || (inFile !== undefined && untilRemoval(inFile) === 0);
+  }
+
+  /** Until the token is renewed, or a try is repeated. */
+  function untilDue(): number {
+    const dueMs =
+      tryAt === undefined ? newest.leftMs() - (newest.lifeMs - nextRenewal(newest.lifeMs)) : tryAt - clocks.elapsed();
+    return Math.max(0, dueMs);
+  }
+
+  function look(): void {
+    clearTimeout(timer);
+    settle();
+    if (refused >= REFUSALS && inFile === undefined) {
+      onEnd();
+      return;
+    }
+    if (!isRenewing && untilDue() === 0) {
+      void renew();
+    }
+    const waits = [
+      LOOK_MS,
+      isRenewing ? LOOK_MS : untilDue(),
+      isUnsettled() ? AGAIN_MS : LOOK_MS,
+      inFile === undefined ? LOOK_MS : untilRemoval(inFile) || AGAIN_MS,
+    ];
+    timer = setTimeout(look, Math.min(...waits));
+  }
+
+  look();
+}
+
+/** Until a little before the token's end, because a timer fires late and clocks have whole seconds. */
+function untilRemoval(life: Life): number {
+  return Math.max(0, life.leftMs() - Math.min(2000, life.lifeMs / 10));
+}

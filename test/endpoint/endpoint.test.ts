@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { processesOf } from '../later-steps/processes.ts';
+import { askAccessToken, askIdToken, get, type ServedJob, serveJob, servingStep } from './served-job.ts';
+
+/** A test that waits for ever says nothing; this is far more than any of them needs. */
+const timeout = 120_000;
+
+let cloud: Cloud;
+
+before(async () => {
+  cloud = await startCloud();
+});
+after(() => cloud.close());
+
+/** The claims of a token; nothing here checks its signature. */
+function claimsOf(token: string | number | undefined): Record<string, unknown> {
+  return JSON.parse(Buffer.from(String(token).split('.')[1] ?? '', 'base64url').toString('utf8'));
+}
+
+/** Holds a job with an endpoint while it is used; in the end nothing may be left of it. */
+async function withEndpoint(step: string, use: (job: ServedJob) => Promise<void>): Promise<void> {
+  const job = await serveJob(cloud, step);
+  let fault: unknown;
+  try {
+    await use(job);
+  } catch (error) {
+    fault = error;
+  }
+  const result = await job.release();
+  if (fault !== undefined) throw fault;
+  assert.equal(result.result, 'Succeeded', result.log.join('\n'));
+  assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
+  assert.deepEqual(processesOf(job.lookupId), []);
+  await assert.rejects(get(`http://127.0.0.1:${job.port}/token`), 'nothing listens any more');
+  assert.deepEqual(
+    result.leftover.filter((name) => name !== '.taskkey'),
+    [],
+  );
+}
+
+describe('the token endpoint', { timeout }, () => {
+  test('gives an access token as App Service does, in the form that every client reads', async () => {
+    await withEndpoint(servingStep('scopes: arm'), async (job) => {
+      const { status, headers, body } = await askAccessToken(job);
+      assert.equal(status, 200);
+      assert.equal(headers['content-type'], 'application/json');
+      assert.equal(headers['cache-control'], 'no-store');
+      // MSAL.NET takes the last of the two times, so the order counts.
+      assert.deepEqual(Object.keys(body), [
+        'access_token',
+        'client_id',
+        'expires_in',
+        'expires_on',
+        'resource',
+        'token_type',
+      ]);
+      const claims = claimsOf(body['access_token']);
+      assert.equal(claims['aud'], 'https://management.azure.com');
+      assert.equal(claims['tid'], cloud.tenantId);
+      assert.equal(body['client_id'], cloud.clientId);
+      assert.match(String(body['expires_in']), /^35\d\d$/);
+      assert.ok(Math.abs(Number(body['expires_on']) - Number(claims['exp'])) <= 2);
+      assert.equal(body['token_type'], 'Bearer');
+    });
+  });
+
+  test('gives an ID token as GitHub does', async () => {
+    await withEndpoint(servingStep(), async (job) => {
+      const { status, body } = await askIdToken(job);
+      assert.equal(status, 200);
+      assert.deepEqual(Object.keys(body), ['value']);
+      assert.equal(claimsOf(body['value'])['aud'], 'api://AzureADTokenExchange');
+    });
+  });
+
+  test('asks nobody before somebody asks', async () => {
+    await withEndpoint(servingStep('scopes: arm'), async (job) => {
+      const before = cloud.requests.length;
+      assert.equal((await askAccessToken(job)).status, 200);
+      assert.equal(cloud.requests.length - before, 2, 'one for the ID token, one for the access token');
+      assert.equal((await askAccessToken(job)).status, 200);
+      assert.equal(cloud.requests.length - before, 2, 'and then the one that it holds');
+    });
+  });
+
+  test('exports nothing to the job, and writes no token file', async () => {
+    const job = await serveJob(cloud, servingStep('scopes: arm'));
+    const result = await job.release();
+    assert.equal(job.tokenFile, '');
+    const secrets = [job.identityHeader, job.idTokenRequestToken];
+    const holding = Object.entries(result.variables).filter(([, { value }]) => secrets.includes(value));
+    assert.deepEqual(holding.map(([name, { secret }]) => [name, secret]).sort(), [
+      ['entra.idTokenRequestToken', true],
+      ['entra.identityHeader', true],
+    ]);
+    assert.notEqual(job.identityHeader, job.idTokenRequestToken);
+  });
+});
