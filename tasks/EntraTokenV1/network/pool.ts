@@ -18,6 +18,13 @@ const OF_ANOTHER_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID';
  */
 const NAME_LOOKUP = 'timeout:3 attempts:1';
 
+/**
+ * A connection that has waited this long is closed: sooner than servers and firewalls close theirs, some of them without
+ * a word. Only with a limit of its own does Node 20 keep to a shorter one that the server names (`Keep-Alive:
+ * timeout=N`; Node: _http_agent.js, keepSocketAlive).
+ */
+const IDLE_MS = 30_000;
+
 type Created = (error: Error | null, socket: Duplex) => void;
 
 export interface PoolOptions {
@@ -44,6 +51,7 @@ export class ConnectionPool extends https.Agent {
   constructor({ network, trust, skipCertificateValidation = false, servername }: PoolOptions) {
     super({
       keepAlive: true,
+      timeout: IDLE_MS,
       secureContext: trust.context,
       rejectUnauthorized: !skipCertificateValidation,
       autoSelectFamily: true,
@@ -64,7 +72,9 @@ export class ConnectionPool extends https.Agent {
     }
     const connect = (): Promise<Duplex> => this.#connect(options, authority);
     const connecting =
-      warm === undefined ? connect() : warm.then((socket) => (socket.destroyed ? connect() : socket), connect);
+      warm === undefined
+        ? connect()
+        : warm.then(afterEvents, () => undefined).then((socket) => (socket && isOpen(socket) ? socket : connect()));
     connecting.then(
       (socket) => created(null, socket),
       // The stream beside an error is not looked at (Node: _http_agent.js, createSocket).
@@ -82,9 +92,14 @@ export class ConnectionPool extends https.Agent {
     const servername = isIP(host) === 0 ? { servername: host } : {};
     const options: https.RequestOptions = { ...servername, ...this.options, host, port: url.port || 443 };
     const connecting = this.#connect(options, authorityOf(options));
-    // What happens to it while it waits is nobody's error either: one that is destroyed is not used.
+    // What happens to it while it waits is nobody's error either: one that has ended is not used. Its end is only seen
+    // where it is read. No request holds a connection as long as one may wait.
     connecting.then(
-      (socket) => socket.on('error', () => {}),
+      (socket) =>
+        socket
+          .on('error', () => {})
+          .once('timeout', () => socket.destroy())
+          .resume(),
       () => {},
     );
     this.#warm.set(authorityOf(options), connecting);
@@ -134,6 +149,15 @@ export class ConnectionPool extends https.Agent {
 /** `host:port`, as a tunnel is asked for. */
 function authorityOf({ host, port }: https.RequestOptions): string {
   return `${host?.includes(':') ? `[${host}]` : host}:${port ?? 443}`;
+}
+
+/** Has the socket take notice of what has happened to it: its end may be the next event of the same turn. */
+function afterEvents(socket: Duplex): Promise<Duplex> {
+  return new Promise((resolve) => setImmediate(resolve, socket));
+}
+
+function isOpen({ destroyed, readable, writable }: Duplex): boolean {
+  return !destroyed && readable && writable;
 }
 
 /** Waits until the certificate of the other side is accepted. */

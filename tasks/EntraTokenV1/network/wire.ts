@@ -50,7 +50,13 @@ export interface WireSurroundings {
 /** An answer larger than this is none of the two services'. Bytes. */
 const LARGEST_ANSWER = 1024 * 1024;
 
+/** What a request meets on a connection that the other side has closed. */
+const CLOSED: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
+
 class AnswerTooLarge extends Error {}
+
+/** The server closed a kept connection at the moment in which the request took it. */
+class KeptConnectionClosed extends Error {}
 
 /** One path for both services, so that proxy, certificates, times and tries are decided once. */
 export function createWire(surroundings: WireSurroundings): Send {
@@ -102,10 +108,17 @@ async function once(
   now: () => number,
   onSent: () => void,
 ): Promise<Outcome> {
-  try {
-    return await exchangeMessages(post, pool, timeoutMs, now, onSent);
-  } catch (error) {
-    return { error };
+  const start = now();
+  for (;;) {
+    try {
+      return await exchangeMessages(post, pool, timeoutMs - (now() - start), now, onSent);
+    } catch (error) {
+      // Nothing was answered and nobody is at fault: Node documents it as the case to send again at once
+      // (http: request.reusedSocket). Each time there is a kept connection less, and no new one counts as kept.
+      if (!(error instanceof KeptConnectionClosed)) {
+        return { error };
+      }
+    }
   }
 }
 
@@ -131,7 +144,11 @@ function exchangeMessages(
       clearTimeout(timer);
       act();
     };
-    request.on('error', (error) => settle(() => reject(error)));
+    let isAnswered = false;
+    request.on('error', (error) => {
+      const isClosed = request.reusedSocket && !isAnswered && CLOSED.has(errorCode(error) ?? '');
+      settle(() => reject(isClosed ? new KeptConnectionClosed() : error));
+    });
     // A request that is destroyed without a socket ends in neither an answer nor an error.
     request.once('close', () => settle(() => reject(withCode('ECONNRESET'))));
     request.once('finish', onSent);
@@ -142,6 +159,7 @@ function exchangeMessages(
       settle(() => resolve({ status: statusCode, headers, body: '', skewMs: undefined }));
     });
     request.once('response', (response) => {
+      isAnswered = true;
       const chunks: Buffer[] = [];
       let size = 0;
       response.on('data', (chunk: Buffer) => {
