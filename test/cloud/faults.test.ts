@@ -240,8 +240,15 @@ describe('after the request', () => {
   });
 
   it('(late) the genuine answer comes', async () => {
-    cloud.faults = [{ do: { kind: 'wait', milliseconds: 20 } }];
+    const order: string[] = [];
+    const until = async (): Promise<void> => {
+      await new Promise(setImmediate);
+      order.push('what was waited for');
+    };
+    cloud.faults = [{ do: { kind: 'hold', until } }];
     assert.equal((await ask()).status, 200);
+    order.push('the answer');
+    assert.deepEqual(order, ['what was waited for', 'the answer']);
   });
 });
 

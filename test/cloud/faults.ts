@@ -1,5 +1,5 @@
 /**
- * Faults as plain data: where one strikes, when, and what happens instead of (or to) the genuine answer.
+ * Faults as data: where one strikes, when, and what happens instead of (or to) the genuine answer.
  * server.ts applies them. The named answers below are those that the services, or things between, really give.
  */
 
@@ -32,8 +32,8 @@ export type RequestFault =
   | { kind: 'close' }
   | { kind: 'reset' }
   | { kind: 'silence' }
-  /** The genuine answer, late. */
-  | { kind: 'wait'; milliseconds: number }
+  /** The genuine answer, once what begins with the request has ended. */
+  | { kind: 'hold'; until: () => Promise<unknown> }
   | ({ kind: 'answer' } & AnswerFault)
   /** The genuine answer with changes to its status, headers and JSON. */
   | {

@@ -251,8 +251,8 @@ async function spoilAnswer(fault: RequestFault, exchange: Exchange): Promise<voi
       return;
     case 'silence':
       return;
-    case 'wait':
-      await delay(fault.milliseconds);
+    case 'hold':
+      await fault.until();
       send(await genuine());
       return;
     case 'answer':

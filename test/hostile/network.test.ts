@@ -327,11 +327,14 @@ describe('in the networks of self-hosted agents,', { concurrency: 6 }, () => {
             inner.on('error', () => socket.destroy());
             socket.pipe(inner).pipe(socket);
           });
-          raw.on('connection', (socket) => {
-            connections += 1;
-            socket.on('error', () => {});
-            if (connections === 1)
-              server.once('secureConnection', () => setTimeout(() => socket.resetAndDestroy(), 20));
+          const firstEnds = new Promise<void>((resolve) => {
+            raw.on('connection', (socket) => {
+              connections += 1;
+              socket.on('error', () => {});
+              if (connections > 1) return;
+              server.once('secureConnection', () => socket.resetAndDestroy());
+              socket.once('close', () => resolve());
+            });
           });
           await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
           const { port } = raw.address() as AddressInfo;
@@ -339,7 +342,7 @@ describe('in the networks of self-hosted agents,', { concurrency: 6 }, () => {
           writeFileSync(ca, `${cloud.ca.pem}\n${authority.pem}`);
           try {
             const ended = await runStep(cloud, {
-              faults: [{ service: 'devops', do: { kind: 'wait', milliseconds: 1000 } }],
+              faults: [{ service: 'devops', do: { kind: 'hold', until: () => firstEnds } }],
               inputs: { authorityHost: `https://localhost:${port}` },
               job: { certificates: { ca } },
             });
