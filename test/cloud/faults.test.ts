@@ -245,10 +245,16 @@ describe('after the request', () => {
       await new Promise(setImmediate);
       order.push('what was waited for');
     };
-    cloud.faults = [{ do: { kind: 'hold', until } }];
-    assert.equal((await ask()).status, 200);
-    order.push('the answer');
-    assert.deepEqual(order, ['what was waited for', 'the answer']);
+    for (const [fault, status] of [
+      [{ kind: 'hold', until }, 200],
+      [{ kind: 'hold', until, answer: answers.badGateway }, 502],
+    ] as const) {
+      order.length = 0;
+      cloud.faults = [{ do: fault }];
+      assert.equal((await ask()).status, status);
+      order.push('the answer');
+      assert.deepEqual(order, ['what was waited for', 'the answer']);
+    }
   });
 });
 

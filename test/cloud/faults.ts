@@ -32,8 +32,8 @@ export type RequestFault =
   | { kind: 'close' }
   | { kind: 'reset' }
   | { kind: 'silence' }
-  /** The genuine answer, once what begins with the request has ended. */
-  | { kind: 'hold'; until: () => Promise<unknown> }
+  /** Once what begins with the request has ended: the genuine answer, or what else is to happen then. */
+  | { kind: 'hold'; until: () => Promise<unknown>; answer?: RequestFault }
   | ({ kind: 'answer' } & AnswerFault)
   /** The genuine answer with changes to its status, headers and JSON. */
   | {

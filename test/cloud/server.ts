@@ -253,7 +253,8 @@ async function spoilAnswer(fault: RequestFault, exchange: Exchange): Promise<voi
       return;
     case 'hold':
       await fault.until();
-      send(await genuine());
+      if (fault.answer === undefined) send(await genuine());
+      else await spoilAnswer(fault.answer, exchange);
       return;
     case 'answer':
       send(answerOf(fault, request, now()), fault.body);

@@ -31,6 +31,8 @@ export interface TokenProxy {
   serverNames: (string | undefined)[];
   /** A new authority for the server's certificate; the CA file is replaced, unless told not to be. */
   rotateAuthority(options?: { writeCaFile?: boolean }): Promise<void>;
+  /** Replaces the CA file by one of the present authority. */
+  writeCaFile(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -88,6 +90,7 @@ export async function startTokenProxy(options: TokenProxyOptions): Promise<Token
       listener.replaceCertificate(await authority.issue(subject));
       if (write) await writeCaFile();
     },
+    writeCaFile,
     async close() {
       await listener.close();
       await rm(folder, { recursive: true, force: true });

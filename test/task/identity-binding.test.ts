@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { startCloud } from '../cloud/cloud.ts';
 import { identityBindingAudience } from '../cloud/directory.ts';
-import { answers } from '../cloud/faults.ts';
+import { answers, type Fault, type RequestFault } from '../cloud/faults.ts';
 import { startProxy } from '../cloud/proxy.ts';
 import { startTokenProxy } from '../cloud/token-proxy.ts';
+import { surroundings } from '../hostile/step.ts';
 import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, values } from './steps.ts';
 
 const cloud = await startCloud();
@@ -35,25 +37,6 @@ const binding = {
 };
 const withData = { ...binding, AZURE_KUBERNETES_CA_FILE: '', AZURE_KUBERNETES_CA_DATA: proxy.caPem };
 const kubernetes = { credentialSource: 'kubernetes', scopes: 'arm' };
-
-/** Acts once the first request of the step is at the proxy, while its answer is still awaited. */
-function whileAsking(act: () => void | Promise<void>): () => void {
-  return () => {
-    const before = proxy.requests.length;
-    cloud.latencyMs = 250;
-    const look = (): void => {
-      if (proxy.requests.length === before) {
-        setTimeout(look, 5);
-        return;
-      }
-      void (async () => {
-        await act();
-        cloud.latencyMs = 0;
-      })();
-    };
-    look();
-  };
-}
 
 test('a token of an identity binding goes to its proxy alone, with its server name, its authorities and its path', async () => {
   const rows = [
@@ -106,18 +89,24 @@ test('whatever is wrong with an identity binding, its token goes nowhere else', 
     { title: 'two sets of authorities', env: { ...binding, AZURE_KUBERNETES_CA_DATA: proxy.caPem }, says: /only one/ },
     { title: 'no CA file', env: { ...binding, AZURE_KUBERNETES_CA_FILE: join(folder, 'none') }, says: /CA_FILE/ },
     {
-      // The agent trusts that certificate; the identity binding does not.
+      // The agent trusts that certificate; the identity binding does not. The file may change, so it is tried again.
       title: 'a server of another authority',
-      env: asProxy(cloud.authorityUrl),
+      env: { ...asProxy(cloud.authorityUrl), ...surroundings({ fastClock: true }) },
       code: 'ET_CERTIFICATE',
-      says: /Entra/,
+      says: /Entra at .* after \d+ tries in .* Compare .* AZURE_KUBERNETES_CA_FILE/,
+    },
+    {
+      title: 'a server of another authority than the data',
+      env: { ...withData, AZURE_KUBERNETES_TOKEN_PROXY: cloud.authorityUrl },
+      code: 'ET_CERTIFICATE',
+      says: /Entra at \S+ could not be asked: .* Compare .* AZURE_KUBERNETES_CA_DATA/,
     },
     {
       // With none of its own, the system's authorities hold, and those do not know the proxy.
       title: 'no authorities',
       env: { ...binding, AZURE_KUBERNETES_CA_FILE: '' },
       code: 'ET_CERTIFICATE',
-      says: /Entra/,
+      says: /Entra at \S+ could not be asked: .* Set AZURE_KUBERNETES_CA_FILE/,
     },
     {
       title: 'the plain network',
@@ -130,34 +119,37 @@ test('whatever is wrong with an identity binding, its token goes nowhere else', 
   const { job, of } = await runSteps(cloud, steps, { environment: { NODE_EXTRA_CA_CERTS: cloud.caFile } });
   for (const [index, { title, code, says }] of rows.entries()) {
     const outcome = of(`row${index}`);
-    assert.match(assertFailed(outcome, code ?? 'ET_IDENTITY_BINDING'), says, title);
+    const line = assertFailed(outcome, code ?? 'ET_IDENTITY_BINDING');
+    assert.match(line, says, title);
+    // Those are for the agent's own network.
+    assert.doesNotMatch(line, /sslcacert/, title);
     assert.deepEqual(outcome.requests, [], title);
   }
   assertNothingLeaked(cloud, job);
 });
 
+/** Acts while the first request to the proxy is held, and answers it then, in this way or genuinely. */
+function onFirstRequest(until: () => Promise<void>, answer?: RequestFault): Fault[] {
+  const hold = { kind: 'hold', until } as const;
+  return [{ service: 'tokenProxy', when: { first: 1 }, do: answer === undefined ? hold : { ...hold, answer } }];
+}
+
 test('an authority that is replaced in the middle of a run, and a file that is empty for a moment, break nothing', async () => {
-  let pem = '';
+  const pem = readFileSync(proxy.caFile, 'utf8');
   const { job, of } = await runSteps(cloud, [
     {
       name: 'empty',
       inputs: kubernetes,
       env: binding,
-      faults: [{ service: 'tokenProxy', when: { first: 1 }, do: answers.unavailable }],
-      started: whileAsking(() => {
-        pem = readFileSync(proxy.caFile, 'utf8');
-        writeFileSync(proxy.caFile, '');
-      }),
+      faults: onFirstRequest(() => writeFile(proxy.caFile, ''), answers.unavailable),
     },
     {
       name: 'replaced',
       inputs: kubernetes,
       env: binding,
-      started: () => {
-        writeFileSync(proxy.caFile, pem);
-        // The proxy drops its connections with the old certificate; the next try meets the new one.
-        whileAsking(() => proxy.rotateAuthority())();
-      },
+      started: () => writeFileSync(proxy.caFile, pem),
+      // The proxy drops its connections with the old certificate; the next try meets the new one.
+      faults: onFirstRequest(() => proxy.rotateAuthority()),
     },
   ]);
   for (const name of ['empty', 'replaced']) {
@@ -167,5 +159,23 @@ test('an authority that is replaced in the middle of a run, and a file that is e
       ['tokenProxy', 'tokenProxy'],
     );
   }
+  assertNothingLeaked(cloud, job);
+});
+
+test('a CA file that follows a new certificate late is waited for', async () => {
+  const late = {
+    name: 'late',
+    inputs: kubernetes,
+    env: binding,
+    faults: onFirstRequest(() => proxy.rotateAuthority({ writeCaFile: false })),
+  };
+  const { job, of } = await runSteps(cloud, [late], {
+    // The second try has met the new certificate.
+    onLine: ({ text }) => {
+      if (/trying again in .*\(try 3\)/.test(text)) void proxy.writeCaFile();
+    },
+  });
+  assertSucceeded(of('late'));
+  assert.match(of('late').log, /Entra \(127\.0\.0\.1:\d+\): [A-Z_]+; trying again in .*\(try 3\)/);
   assertNothingLeaked(cloud, job);
 });

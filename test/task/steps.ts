@@ -42,15 +42,19 @@ export async function runSteps(
   options: Partial<JobOptions> = {},
 ): Promise<Rehearsed> {
   const begins = new Map<string, number>();
-  const pipeline = stringify({
-    steps: steps.map(({ name, inputs, env }) => ({
-      task: 'EntraToken@1',
-      name,
-      inputs,
-      condition: 'always()',
-      ...(env === undefined ? {} : { env }),
-    })),
-  });
+  // Azure Pipelines knows no anchors, which would stand for inputs that several steps share.
+  const pipeline = stringify(
+    {
+      steps: steps.map(({ name, inputs, env }) => ({
+        task: 'EntraToken@1',
+        name,
+        inputs,
+        condition: 'always()',
+        ...(env === undefined ? {} : { env }),
+      })),
+    },
+    { aliasDuplicateObjects: false },
+  );
   const before = cloud.requests.length;
   const job = await runJob({
     ...rehearsalOptions(cloud),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as tls from 'node:tls';
 import { Failure } from '../failure/failure.ts';
 import { ConnectionPool } from '../network/pool.ts';
+import type { OwnAuthorities } from '../network/wire.ts';
 import type { Origins } from '../origins/origins.ts';
 import { printable } from '../text/text.ts';
 
@@ -113,6 +114,22 @@ export function bindingPool(binding: IdentityBinding): () => ConnectionPool {
       }
     }
     return current.pool;
+  };
+}
+
+/**
+ * Whom a pod with an identity binding trusts in place of the agent's authorities. Only a file changes while a step runs:
+ * the kubelet brings a new one to the pod up to a minute after the proxy has its new certificate.
+ */
+export function bindingAuthorities(binding: IdentityBinding): OwnAuthorities {
+  const { authorities } = binding;
+  return {
+    mayChange: authorities !== undefined && 'file' in authorities,
+    advice:
+      authorities === undefined
+        ? `Set ${CA_FILE}: without it, the token proxy of the identity binding needs a certificate that the system trusts.`
+        : `Compare the certificate of the token proxy (${PROXY}, ${SERVER_NAME}) with the authorities in ` +
+          `${describeAuthorities(binding)}; both come from the AKS identity binding.`,
   };
 }
 

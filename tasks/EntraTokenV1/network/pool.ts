@@ -12,6 +12,11 @@ import { NEXT_ADDRESS_MS, openTunnel, ProxyFailure } from './tunnel.ts';
 /** Whom one trusts does not change what a certificate is for. */
 const OF_ANOTHER_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID';
 
+/** True for Node's code of a certificate that other authorities might vouch for. */
+export function isUntrusted(code: string | undefined): boolean {
+  return code !== OF_ANOTHER_NAME && codeOfNodeError(code) === 'ET_CERTIFICATE';
+}
+
 /**
  * How glibc is to ask the name servers (resolv.conf(5)). With its usual five seconds, twice, one silent server uses up
  * a try, and holds the process after its end; the tries of the wire take the place of the second time.
@@ -138,7 +143,7 @@ export class ConnectionPool extends https.Agent {
     } catch (error) {
       const { wider } = this.#trust;
       const code = errorCode(error instanceof ProxyFailure ? error.cause : error);
-      if (wider === undefined || code === OF_ANOTHER_NAME || codeOfNodeError(code) !== 'ET_CERTIFICATE') {
+      if (wider === undefined || !isUntrusted(code)) {
         throw error;
       }
       return attempt(wider());

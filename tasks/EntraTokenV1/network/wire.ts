@@ -3,7 +3,7 @@ import * as https from 'node:https';
 import { codeOfNodeError, isTransientNodeError } from '../failure/catalogue.ts';
 import { errorCode, Failure } from '../failure/failure.ts';
 import { duration } from '../text/text.ts';
-import type { ConnectionPool } from './pool.ts';
+import { type ConnectionPool, isUntrusted } from './pool.ts';
 import { ALL_TRIES_MS, isTransientStatus, readRetryAfter, TRY_MS, waitBeforeNext } from './retry.ts';
 import { ProxyFailure, ProxyRefusal } from './tunnel.ts';
 
@@ -33,6 +33,14 @@ export interface Answer {
 /** Sends a request, again where that may help, and gives the last answer; throws a Failure where none came. */
 export type Send = (post: Post) => Promise<Answer>;
 
+/** The authorities of one service alone, as those of an AKS identity binding. */
+export interface OwnAuthorities {
+  /** Those of the next try may be others, and vouch for what these do not. */
+  readonly mayChange: boolean;
+  /** What to do where they do not vouch for the certificate, in place of the advice for the agent's. */
+  readonly advice: string;
+}
+
 export interface WireSurroundings {
   /** Asked for each try, because an authority's certificate may have changed since the last one. */
   readonly pool: () => ConnectionPool;
@@ -42,6 +50,8 @@ export interface WireSurroundings {
   readonly log: (line: string) => void;
   /** Told when a request is on its way: the time until its answer is free for other work. */
   readonly onSent?: () => void;
+  /** Where authorities other than the agent's vouch for the other side. */
+  readonly ownAuthorities?: OwnAuthorities;
   /** The time of one try and of all tries, where it is not the usual one. Milliseconds. */
   readonly tryMs?: () => number;
   readonly allTriesMs?: number;
@@ -69,6 +79,7 @@ export function createWire(surroundings: WireSurroundings): Send {
     tryMs = () => TRY_MS,
     allTriesMs = ALL_TRIES_MS,
     onSent = () => {},
+    ownAuthorities,
   } = surroundings;
   return async (post) => {
     const start = now();
@@ -81,12 +92,14 @@ export function createWire(surroundings: WireSurroundings): Send {
       before = outcome;
       const tookMs = now() - start;
       const askedMs = retryAfter(outcome, now());
-      const wait = isTransient(outcome, post)
-        ? waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random: random() })
-        : undefined;
+      const isLate = ownAuthorities?.mayChange === true && 'error' in outcome && isUntrusted(errorCode(outcome.error));
+      const wait =
+        isLate || isTransient(outcome, post)
+          ? waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random: random() })
+          : undefined;
       if (wait === undefined) {
         if ('error' in outcome) {
-          throw describe(outcome.error, post, tries, tookMs);
+          throw describe(outcome.error, post, tries, tookMs, ownAuthorities?.advice);
         }
         return { ...outcome, tries, tookMs };
       }
@@ -259,7 +272,7 @@ function brief(outcome: Outcome): string {
   return causes.length > 0 ? causes.join(', ') : 'the connection failed';
 }
 
-function describe(error: unknown, post: Post, tries: number, tookMs: number): Failure {
+function describe(error: unknown, post: Post, tries: number, tookMs: number, trustAdvice?: string): Failure {
   const effort = tries === 1 ? '' : ` after ${tries} tries in ${duration(tookMs)}`;
   const asked = `${post.service} at ${post.url.host}`;
   if (error instanceof AnswerTooLarge) {
@@ -280,7 +293,9 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number): Fa
     const code = post.service === 'Entra' ? 'ET_ENTRA_ANSWER' : 'ET_DEVOPS_ANSWER';
     return new Failure(code, `${asked} did not answer in HTTP (${brief({ error })}).`);
   }
-  return new Failure(codeOfNodeError(codes[0]?.code), `${asked} could not be asked${effort}: ${brief({ error })}.`);
+  const code = codeOfNodeError(codes[0]?.code);
+  const advice = code === 'ET_CERTIFICATE' ? trustAdvice : undefined;
+  return new Failure(code, `${asked} could not be asked${effort}: ${brief({ error })}.`, advice);
 }
 
 function seconds(milliseconds: number): string {

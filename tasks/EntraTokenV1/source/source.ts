@@ -3,7 +3,7 @@ import type { Code } from '../failure/catalogue.ts';
 import { Failure } from '../failure/failure.ts';
 import { type IdTokenRequest, requestIdToken } from '../id-token/azure-devops.ts';
 import { type IdToken, readIdToken } from '../id-token/id-token.ts';
-import { bindingPool, readIdentityBinding, throughProxy } from '../id-token/identity-binding.ts';
+import { bindingAuthorities, bindingPool, readIdentityBinding, throughProxy } from '../id-token/identity-binding.ts';
 import type { ConnectionPool } from '../network/pool.ts';
 import { createWire, type Send, type WireSurroundings } from '../network/wire.ts';
 import type { TokenFile } from '../request/identity.ts';
@@ -156,7 +156,7 @@ async function openKubernetes(
   if (binding !== undefined) {
     const pool: () => ConnectionPool = bindingPool(binding);
     pool();
-    const send = createWire({ ...surroundings, pool });
+    const send = createWire({ ...surroundings, pool, ownAuthorities: bindingAuthorities(binding) });
     toEntra = (post) => send({ ...post, url: throughProxy(binding, post.url) });
   }
   return { kind: 'kubernetes', first, skewMs: undefined, idToken: read, sendToEntra: toEntra, renewal: undefined };
