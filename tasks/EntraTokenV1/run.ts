@@ -3,10 +3,10 @@ import type { Surroundings } from './agent/surroundings.ts';
 import type { AccessToken } from './exchange/exchange.ts';
 import { unforeseen } from './failure/failure.ts';
 import { ConnectionPool } from './network/pool.ts';
-import { type Network, readNetwork } from './network/settings.ts';
+import { type Network, proxyFor, readNetwork } from './network/settings.ts';
 import { agentTrust } from './network/trust.ts';
 import { createWire } from './network/wire.ts';
-import { explain } from './publish/explain.ts';
+import { explain, type WayToEntra } from './publish/explain.ts';
 import { exportFacts, setExports } from './publish/exports.ts';
 import type { Provided } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
@@ -50,7 +50,9 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
     send: source.sendToEntra,
     mask: agent.mask,
   });
-  const tokens = await exchangeAll(request, source, exchange);
+  const tokens = await exchangeAll(request, source, exchange, {
+    proxy: proxyFor(network, new URL(request.authority))?.url,
+  });
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
   const provided = await provide(request, source, network, agent, surroundings);
   if (provided.endpoint !== undefined) {
@@ -109,6 +111,7 @@ async function exchangeAll(
   request: Request,
   source: OpenSource,
   exchange: (scope: string) => Promise<AccessToken>,
+  way: WayToEntra,
 ): Promise<ReadonlyMap<ScopeLine, AccessToken>> {
   const results = await Promise.allSettled(request.scopes.map((line) => exchange(line.scope)));
   const tokens = new Map<ScopeLine, AccessToken>();
@@ -117,7 +120,7 @@ async function exchangeAll(
     if (result?.status === 'fulfilled') {
       tokens.set(line, result.value);
     } else {
-      throw explain(unforeseen(result?.reason), line, request, source);
+      throw explain(unforeseen(result?.reason), line, request, source, way);
     }
   }
   return tokens;

@@ -221,7 +221,7 @@ const table: BadInput[] = [
         new RegExp(`AADSTS${aadsts}\\b`),
         /trace ID 3f0c1f6e-5d0a-4a53-8a43-6e9d7f3c2b00/,
         /correlation ID 0d1b7f62-94f5-4c6b-a2f6-1be0c4f1d7a9/,
-        /scopes, line 1 \(arm\)/,
+        /scopes, line 1 \(arm, https:\/\/management.azure.com\)/,
       ],
     };
   }),

@@ -8,8 +8,9 @@ import {
   publicCloud,
   usGovernment,
 } from '../../tasks/EntraTokenV1/request/clouds.ts';
-import { readScopes } from '../../tasks/EntraTokenV1/request/scopes.ts';
+import { describeLine, readScopes } from '../../tasks/EntraTokenV1/request/scopes.ts';
 
+const arm = 'https://management.azure.com/.default';
 const devOps = '499b84ac-1321-427f-aa17-267ca6975798';
 
 for (const { title, text, lines } of [
@@ -50,6 +51,58 @@ for (const { title, text, lines } of [
     text: 'a=arm\rb=arm\r\nc=arm',
     lines: ['a', 'b', 'c'].map((name, index) => [name, 'https://management.azure.com/.default', index + 1]),
   },
+  { title: 'a line that is a comment', text: '# all of it\narm', lines: [[undefined, arm, 2]] },
+  { title: 'a comment at the end of a line', text: 'kv = arm # for the plan', lines: [['kv', arm, 1]] },
+  {
+    title: 'a fragment, which is no comment',
+    text: 'https://a.b/#c',
+    lines: [[undefined, 'https://a.b/#c/.default', 1]],
+  },
+  {
+    title: 'the dashes of a list',
+    text: '- arm\n- kv = arm',
+    lines: [
+      [undefined, arm, 1],
+      ['kv', arm, 2],
+    ],
+  },
+  {
+    title: 'the colon of YAML',
+    text: 'kv: arm\nb:arm\nc: https://a.b\n"d": "arm"',
+    lines: [
+      ['kv', arm, 1],
+      ['b', arm, 2],
+      ['c', 'https://a.b/.default', 3],
+      ['d', arm, 4],
+    ],
+  },
+  {
+    title: 'quotation marks',
+    text: `"arm"\nkv = 'arm'`,
+    lines: [
+      [undefined, arm, 1],
+      ['kv', arm, 2],
+    ],
+  },
+  {
+    title: 'commas at the end',
+    text: 'arm,\nkv = arm;',
+    lines: [
+      [undefined, arm, 1],
+      ['kv', arm, 2],
+    ],
+  },
+  { title: 'a byte order mark and blanks of every kind', text: '\ufeffarm\u200b\u00a0', lines: [[undefined, arm, 1]] },
+  {
+    title: '/.default in any case (the suffix counts in lower case alone)',
+    text: 'https://a.b/.Default\nb = ARM/.DEFAULT\nc = https://a.b/.default/',
+    lines: [
+      [undefined, 'https://a.b/.default', 1],
+      ['b', arm, 2],
+      ['c', 'https://a.b/.default', 3],
+    ],
+  },
+  { title: 'a comma in a resource', text: 'https://a.b/x,y', lines: [[undefined, 'https://a.b/x,y/.default', 1]] },
   { title: 'no blanks around the sign', text: 'a_1=api://x', lines: [['a_1', 'api://x/.default', 1]] },
   {
     title: 'an equals sign in the resource itself',
@@ -92,9 +145,11 @@ for (const { title, text, says } of [
   { title: 'a name with a letter that is none of A to Z', text: 'größe = arm', says: ['is no name'] },
   { title: 'a name twice', text: 'a = arm\nA = graph', says: ["lines 1 and 2: the name 'A' stands twice"] },
   { title: 'two lines without a name', text: 'arm\n\ngraph', says: ['lines 1 and 3: only one line'] },
-  { title: 'two resources in a line', text: 'https://a.b https://c.d', says: ['blank inside'] },
-  { title: 'commas instead of lines', text: 'arm,graph', says: ["'arm,graph' is no preset"] },
-  { title: 'a comment, which the format does not have', text: '# arm', says: ['blank inside'] },
+  { title: 'two resources in a line', text: 'https://a.b https://c.d', says: ['blank or comma inside'] },
+  { title: 'commas instead of lines', text: 'arm,graph', says: ['blank or comma inside'] },
+  { title: 'commas between resources', text: 'https://a.b,https://c.d', says: ['blank or comma inside'] },
+  { title: 'an invisible character', text: 'https://va\u200bult.azure.net', says: ['va\\u200bult'] },
+  { title: 'a host without its scheme', text: 'vault.azure.net', says: ['did you mean https://vault.azure.net?'] },
   { title: 'a quote in a resource', text: "https://a.b/'", says: ['is no preset'] },
   { title: 'every fault of several lines', text: 'x\ny = z\n= arm', says: ['line 1:', 'line 2:', 'line 3:'] },
 ]) {
@@ -105,6 +160,22 @@ for (const { title, text, says } of [
     for (const [index, expected] of says.entries()) {
       assert.ok(faults[index]?.startsWith('scopes, line') && faults[index].includes(expected), faults[index]);
     }
+  });
+}
+
+test('scopes: comments alone are a fault', () => {
+  const faults: string[] = [];
+  readScopes('# arm\n', publicCloud, faults);
+  assert.deepEqual(faults, ['scopes names no resource; leave it out for the default, or write one a line.']);
+});
+
+for (const [text, said] of [
+  ['arm', 'scopes, line 1 (arm, https://management.azure.com)'],
+  ['\nkv = keyVault/.default', 'scopes, line 2 (kv = keyVault/.default, https://vault.azure.net)'],
+  ['https://a.b/', 'scopes, line 1 (https://a.b/)'],
+] as const) {
+  test(`messages name a line with what it asks for: ${said}`, () => {
+    assert.deepEqual(readScopes(text, publicCloud, []).map(describeLine), [said]);
   });
 }
 

@@ -1,8 +1,8 @@
 import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { difference } from '../../tasks/EntraTokenV1/publish/explain.ts';
-import { alsoInParts, duration, instant, printable, splitHidden } from '../../tasks/EntraTokenV1/text/text.ts';
+import { difference } from '../../tasks/EntraTokenV1/publish/difference.ts';
+import { alsoInParts, duration, instant, printable, splitHidden, visible } from '../../tasks/EntraTokenV1/text/text.ts';
 
 for (const [title, text, shown] of [
   ['a command of the agent', '##vso[task.complete result=Succeeded]', '# #vso[task.complete result=Succeeded]'],
@@ -81,3 +81,53 @@ for (const [stored, actual, said] of [
   test(`how '${stored}' differs from '${actual}' is said in words`, () =>
     assert.match(difference(stored, actual), said));
 }
+
+for (const [report, stored, actual, said] of [
+  [
+    'azure-cli #26942: a carriage return',
+    'https://x/1\r',
+    'https://x/1',
+    /cannot be seen alone: the stored one has a carriage return \(U\+000D\) at its end$/,
+  ],
+  ['a zero-width space', 'https://x/1\u200b', 'https://x/1', /has a zero-width space \(U\+200B\) at its end$/],
+  ['a blank', ' https://x/1', 'https://x/1', /has a blank \(U\+0020\) at its beginning$/],
+  ['a blank in the ID token', 'sc://a/b/c', 'sc://a/b/c ', /the ID token has a blank \(U\+0020\) at its end$/],
+  [
+    'another blank',
+    'sc://a/b/c\u00a0d',
+    'sc://a/b/c d',
+    /stored one has a no-break space .* inside, the ID token has a/,
+  ],
+  [
+    'a selector that was lost',
+    'sc://a/b/☁',
+    'sc://a/b/☁\ufe0f',
+    /ID token has a variation selector \(U\+FE0F\) at its/,
+  ],
+  ['azure-devops-migration-tools #2916: %20', 'sc://a/b%20c/d', 'sc://a/b c/d', /stored one is percent-encoded/],
+  ['letters that are composed', 'sc://a/b/é', 'sc://a/b/e\u0301', /look alike .*Unicode/],
+  ['quotation marks', '"sc://a/b/c"', 'sc://a/b/c', /quotation marks/],
+  ['the project', 'sc://a/b/c', 'sc://a/x/c', /^the project was renamed$/],
+  ['project and connection', 'sc://a/b/c', 'sc://a/x/y', /^the project and the connection were renamed$/],
+  [
+    'another organization',
+    'https://vstoken.dev.azure.com/1',
+    'https://vstoken.dev.azure.com/2',
+    /another organization/,
+  ],
+] as const) {
+  test(`a difference is said in words, also where nobody sees it: ${report}`, () =>
+    assert.match(difference(stored, actual), said));
+}
+
+test('what cannot be seen is shown as an escape', () => {
+  assert.equal(visible('a\r b\u200b👩\u200d💻\u00a0ü'), 'a\\u000d b\\u200b👩\\u200d💻\\u00a0ü');
+});
+
+test('a text is not split between the halves of a character', () => {
+  assert.deepEqual(
+    splitHidden('a👩b', ['👩b', 'a👩']),
+    ['a', '👩', 'b'].filter((part) => part !== ''),
+  );
+  for (const part of splitHidden('👩👩👩', ['👩👩👩'])) assert.doesNotMatch(part, /\p{Cs}/u);
+});

@@ -47,6 +47,9 @@ export interface Agent {
   fail(failure: Failure): void;
 }
 
+/** What is longer is no line of ours. Half a command would be worse than a long one. Characters. */
+const LONGEST_LINE = 16_000;
+
 /**
  * The agent behind azure-pipelines-task-lib, whose one door this is.
  * @param origins as they were before the library was loaded
@@ -96,12 +99,15 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     taskVariable: (name) => tl.getTaskVariable(name) || undefined,
     setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
     log: (line) => {
-      process.stdout.write(`${safe(line, 4000)}\n`);
+      process.stdout.write(`${safe(line, LONGEST_LINE)}\n`);
     },
     warn: (message) => tl.command('task.logissue', { type: 'warning' }, safe(message, 4000)),
     succeed: () => tl.command('task.complete', { result: 'Succeeded' }, ''),
     fail: (failure) => {
-      const line = safe(failure.line(), 8000);
+      for (const line of failure.lines) {
+        process.stdout.write(`${safe(line, LONGEST_LINE)}\n`);
+      }
+      const line = safe(failure.line(), LONGEST_LINE);
       tl.command('task.logissue', { type: 'error', code: failure.code }, line);
       tl.command('task.complete', { result: 'Failed' }, line);
     },

@@ -13,12 +13,15 @@ export class Failure extends Error {
   readonly happened: string;
   /** Replaces the catalogue's advice where the facts at hand allow better advice. */
   readonly advice: string | undefined;
+  /** Lines for the log above the error: what is to be copied, each on a line of its own. */
+  readonly lines: readonly string[];
 
-  constructor(code: Code, happened: string, advice?: string) {
+  constructor(code: Code, happened: string, advice?: string, lines: readonly string[] = []) {
     super(happened);
     this.code = code;
     this.happened = happened;
     this.advice = advice;
+    this.lines = lines;
   }
 
   /** The one red line: code, what happened, the likely reason, what to do, and where it is documented. */

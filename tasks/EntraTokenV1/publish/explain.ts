@@ -1,9 +1,18 @@
 import { EntraRefusal, Failure } from '../failure/failure.ts';
 import type { IdToken } from '../id-token/id-token.ts';
 import type { Request } from '../request/request.ts';
-import type { ScopeLine } from '../request/scopes.ts';
+import { describeLine, type ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
-import { alsoInParts, duration, instant, printable, splitHidden } from '../text/text.ts';
+import { alsoInParts, duration, instant, printable, visible } from '../text/text.ts';
+import { difference, isOldIssuer } from './difference.ts';
+import {
+  creationCommands,
+  credentialName,
+  LONGEST,
+  listCommands,
+  type MissingCredential,
+  powerShellCommands,
+} from './missing-credential.ts';
 
 /** Codes that mean: no federated credential of the identity fits the ID token. */
 const mismatches: ReadonlySet<string> = new Set([
@@ -16,39 +25,81 @@ const mismatches: ReadonlySet<string> = new Set([
 /** A clock that is this far off can make a fresh ID token invalid. */
 const NAMED_SKEW_MS = 2 * 60_000;
 
+/** What the whole step knows of the way to Entra. */
+export interface WayToEntra {
+  /** The proxy of the agent's configuration that stands between, where one does. */
+  readonly proxy: string | undefined;
+}
+
 /** Adds to a failed exchange what only the whole step knows: its line, client, tenant, and the credential that is missing. */
-export function explain(failure: Failure, line: ScopeLine, request: Request, source: OpenSource): Failure {
-  const what = line.name === undefined ? line.asked : `${line.name} = ${line.asked}`;
+export function explain(
+  failure: Failure,
+  line: ScopeLine,
+  request: Request,
+  source: OpenSource,
+  way: WayToEntra,
+): Failure {
   const who = `client ${shown(request.clientId, request)} in tenant ${request.tenantId} at ${request.authority}`;
-  const happened = `scopes, line ${line.line} (${printable(what, 200)}): ${failure.happened} It was asked as ${who}.`;
+  const happened = `${describeLine(line)}: ${failure.happened} It was asked as ${who}.`;
   if (mismatches.has(failure.code)) {
-    return new Failure(
-      failure.code,
-      `${happened} ${missingCredential(request, source.first)}${stored(request, source)}`,
-      creation(request, source.first),
-    );
+    return mismatch(failure, happened, request, source);
   }
-  if (failure.code === 'ET_ASSERTION_TIME') {
-    return new Failure(failure.code, `${happened} ${times(source.first, failure)}`, failure.advice);
+  const more = facts(failure, request, source, way);
+  return new Failure(failure.code, more === '' ? happened : `${happened} ${more}`, failure.advice);
+}
+
+function facts(failure: Failure, request: Request, source: OpenSource, { proxy }: WayToEntra): string {
+  const { first, kind } = source;
+  switch (failure.code) {
+    case 'ET_ASSERTION_TIME':
+      return times(first, failure);
+    case 'ET_POLICY':
+    case 'ET_ENTRA_TOKEN_AS_ASSERTION':
+    case 'ET_ASSERTION_WRONG':
+    case 'ET_CREDENTIAL_AMBIGUOUS':
+      return (
+        `The ID token has the issuer ${shown(first.issuer, request)} and the subject ${shown(first.subject, request)}.` +
+        ('connection' in request.source && kind !== 'kubernetes' && !isOldIssuer(first.issuer)
+          ? ' The service connection is on Entra’s own issuer.'
+          : '')
+      );
+    case 'ET_TENANT_RESTRICTION':
+      return proxy === undefined
+        ? 'The agent is configured with no proxy for this host, so it is one that the network puts in.'
+        : `The agent reaches Entra through the proxy ${proxy}.`;
+    default:
+      return '';
   }
-  return new Failure(failure.code, happened, failure.advice);
+}
+
+/** What the agent masks although none of it is secret. */
+function hiddenOf({ source }: Request): readonly string[] {
+  return 'connection' in source ? source.connection.hidden : [];
 }
 
 /** A value, and beside it its parts where the agent hides it. */
-function shown(text: string, { source }: Request): string {
-  const parts = alsoInParts(printable(text), 'connection' in source ? source.connection.hidden : []);
-  return parts === '' ? `${printable(text)}` : `${printable(text)} (${parts})`;
+function shown(text: string, request: Request): string {
+  const said = printable(visible(text), 4 * LONGEST);
+  const parts = alsoInParts(said, hiddenOf(request).map(visible));
+  return parts === '' ? said : `${said} (${parts})`;
 }
 
-function missingCredential(request: Request, idToken: IdToken): string {
+function missingCredential(request: Request, { kind, first }: OpenSource): MissingCredential {
+  const { idTokenAudience } = request.cloud;
+  const owner = kind !== 'kubernetes' && 'connection' in request.source ? request.source.connection.id : kind;
+  const credential = {
+    issuer: first.issuer,
+    subject: first.subject,
+    audience: first.audiences.includes(idTokenAudience) ? idTokenAudience : (first.audiences[0] ?? idTokenAudience),
+  };
+  return { ...credential, name: credentialName(owner, credential), clientId: request.clientId };
+}
+
+function describe({ issuer, subject, audience }: MissingCredential, request: Request): string {
   return (
-    `The federated credential would have to be: issuer ${shown(idToken.issuer, request)}, ` +
-    `subject ${shown(idToken.subject, request)}, audience ${audience(idToken)}.`
+    `The federated credential would have to be: issuer ${shown(issuer, request)}, ` +
+    `subject ${shown(subject, request)}, audience ${shown(audience, request)}.`
   );
-}
-
-function audience(idToken: IdToken): string {
-  return idToken.audiences.map((name) => printable(name, 200)).join(', ');
 }
 
 /** What the connection stores of its credential, where that is not what the ID token has; it tells what was renamed. */
@@ -71,69 +122,56 @@ function compare(what: string, storedText: string | undefined, actual: string, r
   return ` The connection stores the ${what} ${shown(storedText, request)}; ${difference(storedText, actual)}.`;
 }
 
-/** In words, how two issuers or subjects differ. */
-export function difference(storedText: string, actual: string): string {
-  if (storedText.toLowerCase() === actual.toLowerCase()) {
-    return 'the two differ in upper and lower case alone';
+/** A longer line might be cut, and half a command creates something else. Characters. */
+const LONGEST_COMMAND = 4000;
+
+/** The commands that create the credential: the one for Bash in the error line, all of them as lines of the log. */
+function mismatch({ code, advice }: Failure, happened: string, request: Request, source: OpenSource): Failure {
+  const credential = missingCredential(request, source);
+  const said = `${happened} ${describe(credential, request)}${stored(request, source)}`;
+  if (Math.max(credential.issuer.length, credential.subject.length) > LONGEST) {
+    return new Failure(
+      code,
+      said,
+      `Entra takes no issuer or subject of more than ${LONGEST} characters: give the connection, project or ` +
+        'organization a shorter name.',
+    );
   }
-  if (storedText.replace(/\/+$/, '') === actual.replace(/\/+$/, '')) {
-    return 'the two differ in a slash at the end alone';
-  }
-  if (isOldIssuer(storedText) !== isOldIssuer(actual) && /^https:/.test(actual)) {
-    return isOldIssuer(storedText)
-      ? 'that is the old issuer, the connection was converted to Entra’s'
-      : 'the ID token comes from the old issuer, the conversion of the connection was not finished or was undone';
-  }
-  if (/^sc:\/\//.test(storedText) && /^sc:\/\//.test(actual)) {
-    return 'the organization, the project or the connection was renamed';
-  }
-  if (/^sc:\/\//.test(storedText) !== /^sc:\/\//.test(actual)) {
-    return 'one has the form of the old issuer and the other that of Entra’s';
-  }
-  return 'the two differ';
+  const hidden = hiddenOf(request);
+  const kinds: readonly ('application' | 'identity')[] =
+    'connection' in request.source && request.source.connection.isManagedIdentity
+      ? ['identity']
+      : ['application', 'identity'];
+  const [first = 'application'] = kinds;
+  const command = creationCommands(credential, hidden)[first];
+  const look = listCommands(credential, hidden)[first];
+  const before =
+    code === 'ET_AUDIENCE_MISMATCH'
+      ? `Entra takes each pair of issuer and subject once: find the credential that has them with another audience ` +
+        `(${look}) and delete it first.`
+      : `If it may be there already, look first: ${look} .`;
+  const creation =
+    command.length > LONGEST_COMMAND
+      ? 'The command that creates it is in the log, above this line.'
+      : `Create it, in Bash: ${command} . The log above has it for PowerShell as well; case and every slash count.`;
+  return new Failure(code, said, [before, creation, advice ?? ''].join(' ').trim(), [
+    'The commands below create the federated credential that is missing. Copy one as it stands.',
+    ...kinds.flatMap((kind) => linesOf(kind, credential, hidden)),
+  ]);
 }
 
-/** The issuers that Azure DevOps used before Entra's own. */
-export function isOldIssuer(issuer: string): boolean {
-  return /^https:\/\/(?:vstoken\.dev\.azure\.com|app\.vstoken\.visualstudio\.com)(?:\/|$)/i.test(issuer);
-}
-
-/** The command that creates the credential; for an application, or for a managed identity where the connection says so. */
-function creation(request: Request, idToken: IdToken): string {
-  const [issuer = '', subject = ''] = [printable(idToken.issuer), printable(idToken.subject)];
-  const json = `{"name":"azure-pipelines","issuer":${jsonShown(issuer, request)},"subject":${jsonShown(subject, request)},"audiences":[${JSON.stringify(audience(idToken))}]}`;
-  const forIdentity =
-    'az identity federated-credential create --name azure-pipelines --identity-name <name> --resource-group <group> ' +
-    `--issuer ${quotedShown(issuer, request)} --subject ${quotedShown(subject, request)} ` +
-    `--audiences ${shellQuoted(audience(idToken))}`;
-  const forApplication =
-    `az ad app federated-credential create --id ${quotedShown(request.clientId, request)} ` +
-    `--parameters ${shellQuoted(json)}`;
-  const hint = 'Copy it as it stands, into Bash; case and every slash count.';
-  if ('connection' in request.source && request.source.connection.isManagedIdentity) {
-    return `Create it with: ${forIdentity} . ${hint}`;
-  }
-  return `Create it with: ${forApplication} (for a managed identity: ${forIdentity}). ${hint}`;
-}
-
-/** A JSON string; where the agent would hide the text, one character of it is escaped, which means the same to JSON. */
-function jsonShown(text: string, { source }: Request): string {
-  const parts = splitHidden(text, 'connection' in source ? source.connection.hidden : []);
-  const escaped = parts.slice(1).map((part) => {
-    const code = part.charCodeAt(0).toString(16).padStart(4, '0');
-    return `\\u${code}${JSON.stringify(part.slice(1)).slice(1, -1)}`;
-  });
-  return `"${[JSON.stringify(parts[0]).slice(1, -1), ...escaped].join('')}"`;
-}
-
-/** Quoted for Bash; where the agent would hide the text, in adjoining pieces, which Bash takes for one. */
-function quotedShown(text: string, { source }: Request): string {
-  const parts = splitHidden(text, 'connection' in source ? source.connection.hidden : []);
-  return parts.map(shellQuoted).join('');
-}
-
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
+function linesOf(
+  kind: 'application' | 'identity',
+  credential: MissingCredential,
+  hidden: readonly string[],
+): readonly string[] {
+  const whose = kind === 'application' ? 'of an application' : 'of a managed identity (put in <name> and <group>)';
+  return [
+    `Credential ${whose}, in Bash:`,
+    creationCommands(credential, hidden)[kind],
+    `Credential ${whose}, in PowerShell:`,
+    powerShellCommands(credential, hidden)[kind],
+  ];
 }
 
 function times(idToken: IdToken, failure: Failure): string {

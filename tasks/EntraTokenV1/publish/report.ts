@@ -5,7 +5,7 @@ import type { Request } from '../request/request.ts';
 import type { ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
 import { alsoInParts, duration, instant, printable } from '../text/text.ts';
-import { isOldIssuer } from './explain.ts';
+import { isOldIssuer } from './difference.ts';
 
 type Log = Pick<Agent, 'log' | 'warn'>;
 

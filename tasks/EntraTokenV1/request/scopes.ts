@@ -1,3 +1,4 @@
+import { isHardToSee, printable, visible } from '../text/text.ts';
 import { type Cloud, type PresetName, presetNames } from './clouds.ts';
 
 /** One access token that the step is asked for. */
@@ -14,26 +15,34 @@ export interface ScopeLine {
 
 const NAME = /^[A-Za-z][A-Za-z0-9_]*$/;
 const RESOURCE_URI = /^(?:[A-Za-z][A-Za-z0-9+.-]*:\/\/|urn:)[^\s"'<>\\^`{|}]+$/i;
-const APPLICATION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?:\/\.default)?$/i;
+const APPLICATION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** A line as messages name it; a preset with its resource: `scopes, line 1 (kv = keyVault, https://vault.azure.net)`. */
+export function describeLine({ line, name, asked, scope }: ScopeLine): string {
+  const what = name === undefined ? asked : `${name} = ${asked}`;
+  const resource = isPreset(asked) ? `, ${scope.replace(/\/\.default$/, '')}` : '';
+  return `scopes, line ${line} (${printable(what, 200)}${resource})`;
+}
 
 /**
- * Reads the input `scopes`: one `[name =] scope` a line. Blank lines do not count. Every fault is added to `faults`
- * as a whole sentence; the result holds only the lines that are right.
+ * Reads the input `scopes`: one `[name =] scope` a line. Blank lines and comments do not count, and what people bring
+ * from YAML is taken for what it means. Every fault is added to `faults` as a whole sentence; the result holds only the
+ * lines that are right.
  */
 export function readScopes(text: string, cloud: Cloud, faults: string[]): ScopeLine[] {
   const lines: ScopeLine[] = [];
-  const names = new Map<string, number>();
-  let unnamed: number | undefined;
   for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
     const line = index + 1;
-    const trimmed = raw.trim();
-    if (trimmed === '') {
+    const written = withoutDecoration(raw);
+    if (written === '') {
       continue;
     }
-    const { name, asked } = split(trimmed);
+    const { name, asked } = split(written);
+    const said = printable(visible(asked), 200);
     if (name !== undefined && !NAME.test(name)) {
       faults.push(
-        `scopes, line ${line}: '${name}' is no name; a name starts with a letter and has letters, digits and '_'.`,
+        `scopes, line ${line}: '${printable(visible(name), 100)}' is no name; a name starts with a letter and has ` +
+          "letters, digits and '_'.",
       );
       continue;
     }
@@ -46,53 +55,96 @@ export function readScopes(text: string, cloud: Cloud, faults: string[]): ScopeL
       faults.push(`scopes, line ${line}: ${scope.fault}`);
       continue;
     }
-    if (name === undefined) {
-      if (unnamed !== undefined) {
-        faults.push(
-          `scopes, lines ${unnamed} and ${line}: only one line may go without a name; write 'name = ${asked}'.`,
-        );
-        continue;
-      }
-      unnamed = line;
+    const read = { name, scope: scope.scope, asked, line };
+    const same = lines.find((before) => before.name?.toLowerCase() === name?.toLowerCase());
+    if (same === undefined) {
+      lines.push(read);
+    } else if (name === undefined) {
+      faults.push(
+        `scopes, lines ${same.line} and ${line}: only one line may go without a name; write 'name = ${said}'.`,
+      );
     } else {
-      const before = names.get(name.toLowerCase());
-      if (before !== undefined) {
-        faults.push(`scopes, lines ${before} and ${line}: the name '${name}' stands twice (case does not count).`);
-        continue;
-      }
-      names.set(name.toLowerCase(), line);
+      faults.push(`scopes, lines ${same.line} and ${line}: the name '${name}' stands twice (case does not count).`);
     }
-    lines.push({ name, scope: scope.scope, asked, line });
+  }
+  if (lines.length === 0 && faults.length === 0) {
+    faults.push('scopes names no resource; leave it out for the default, or write one a line.');
   }
   return lines;
 }
 
-/** A resource URI may hold `=` itself, in a query; what precedes the sign is a name only where it has no `:` or `/`. */
+/** A line without what carries no meaning: a comment, the dash of a list, quotation marks, a comma at the end. */
+function withoutDecoration(raw: string): string {
+  const text = trimmed(raw)
+    .replace(/^#.*$|\s#.*$/u, '')
+    .replace(/^-\s+/u, '')
+    .replace(/[,;\s]+$/u, '');
+  return unquoted(text);
+}
+
+/** Blanks of every kind, and what is invisible: text that was copied from a page has such around it. */
+function trimmed(text: string): string {
+  return text.replace(/^[\s\p{C}]+|[\s\p{C}]+$/gu, '');
+}
+
+function unquoted(text: string): string {
+  return /^(["'])[^"']*\1$/u.test(text) ? trimmed(text.slice(1, -1)) : text;
+}
+
+/**
+ * A resource URI may hold `=` itself, in a query; what precedes the sign is a name only where it has no `:` or `/`. The
+ * colon of YAML is taken for the sign where a blank or a preset follows it.
+ */
 function split(line: string): { name: string | undefined; asked: string } {
-  const sign = line.indexOf('=');
-  const before = sign < 0 ? '' : line.slice(0, sign).trim();
-  if (sign < 0 || /[:/]/.test(before)) {
-    return { name: undefined, asked: line };
-  }
-  return { name: before, asked: line.slice(sign + 1).trim() };
+  const [, before, after] = /^([^=:/]*)=(.*)$/su.exec(line) ?? yamlPair(line) ?? [];
+  return before === undefined || after === undefined
+    ? { name: undefined, asked: line }
+    : { name: unquoted(before.trim()), asked: unquoted(after.trim()) };
+}
+
+function yamlPair(line: string): RegExpExecArray | undefined {
+  const pair = /^([A-Za-z]\w*|"[^"]*"|'[^']*')\s*:(?!\/\/)(.*)$/su.exec(line) ?? undefined;
+  const after = pair?.[2] ?? '';
+  return /^\s/u.test(after) || isPreset(unquoted(after)) ? pair : undefined;
+}
+
+function presetOf(asked: string): PresetName | undefined {
+  const word = withoutDefault(asked).toLowerCase();
+  return presetNames.find((candidate) => candidate.toLowerCase() === word);
+}
+
+function isPreset(asked: string): boolean {
+  return presetOf(asked) !== undefined;
+}
+
+function isResource(text: string): boolean {
+  return RESOURCE_URI.test(text) || APPLICATION_ID.test(text);
 }
 
 function resolve(asked: string, cloud: Cloud): { scope: string } | { fault: string } {
-  if (/\s/.test(asked)) {
-    return { fault: `'${asked}' has a blank inside; Entra gives one token for one resource, so write one a line.` };
+  const said = printable(visible(asked), 200);
+  const several = asked.split(/[,;]/u).map(trimmed);
+  if (/\s/u.test(asked) || (several.length > 1 && several.every((part) => isPreset(part) || isResource(part)))) {
+    return {
+      fault: `'${said}' has a blank or comma inside; Entra gives one token for one resource, so write one a line.`,
+    };
   }
-  const word = asked.toLowerCase().replace(/\/\.default$/, '');
-  const preset = presetNames.find((candidate) => candidate.toLowerCase() === word);
+  if ([...asked].some(isHardToSee)) {
+    return { fault: `'${said}' holds a character that cannot be seen; write the line anew.` };
+  }
+  const preset = presetOf(asked);
   if (preset !== undefined) {
     return resolvePreset(preset, cloud);
   }
-  if (RESOURCE_URI.test(asked) || APPLICATION_ID.test(asked)) {
-    return { scope: withDefault(asked) };
+  const resource = withoutDefault(asked);
+  if (isResource(resource)) {
+    return { scope: withDefault(resource) };
   }
+  const host = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/\S*)?$/i.test(resource) ? ` (did you mean https://${resource}?)` : '';
   return {
     fault:
-      `'${asked}' is no preset (${presetNames.join(', ')}), no resource URI such as https://vault.azure.net, ` +
-      'and no application ID.',
+      `'${said}' is no preset (${presetNames.join(', ')}), no resource URI such as https://vault.azure.net, ` +
+      `and no application ID${host}.`,
   };
 }
 
@@ -104,10 +156,15 @@ function resolvePreset(preset: PresetName, cloud: Cloud): { scope: string } | { 
   return { scope: withDefault(resource) };
 }
 
+/** Entra takes the suffix in lower case alone. */
+function withoutDefault(asked: string): string {
+  return asked.replace(/(?:\/\.default)+\/?$/i, '');
+}
+
 /**
  * `https://host/` becomes `https://host//.default`: Entra cuts off `/.default` and takes the rest as the audience, and
  * with a slash at its end that is another audience than without (azure-arm-rest builds the same).
  */
 function withDefault(resource: string): string {
-  return resource.endsWith('/.default') ? resource : `${resource}/.default`;
+  return `${resource}/.default`;
 }

@@ -10,6 +10,27 @@ export function printable(text: string, longest = 500): string {
   return oneLine.length > longest ? `${oneLine.slice(0, longest)}…` : oneLine;
 }
 
+/** What nobody sees, or tells from a blank. */
+const HARD_TO_SEE = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
+
+/** True for a character that nobody sees or tells from a blank. */
+export function isHardToSee(character: string): boolean {
+  return HARD_TO_SEE.test(character);
+}
+
+/** Makes a text that came from outside fit to be compared by eye: what is hard to see is an escape, `\u200d`. */
+export function visible(text: string): string {
+  return text.replace(new RegExp(HARD_TO_SEE, 'gu'), unicodeEscape);
+}
+
+/** The escapes of JSON: one for each of a character's UTF-16 units. */
+export function unicodeEscape(character: string): string {
+  return character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('');
+}
+
 /** A length of time as a person says it: `59 s`, `9 min 58 s`, `1 h 2 min`. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
@@ -28,12 +49,18 @@ export function instant(milliseconds: number): string {
   return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 }
 
-/** Splits a text so that none of its parts holds a hidden value whole; one part where nothing of it is hidden. */
+/**
+ * Splits a text so that none of its parts holds a hidden value whole; one part where nothing of it is hidden. The agent
+ * hides a value without the blanks around it as well.
+ */
 export function splitHidden(text: string, hidden: readonly string[]): string[] {
   const cuts = new Set<number>();
-  for (const value of hidden.filter((candidate) => candidate.length > 1)) {
+  const values = new Set(hidden.flatMap((value) => [value, value.trim()]));
+  for (const value of [...values].filter((candidate) => [...candidate].length > 1)) {
     for (let at = text.indexOf(value); at >= 0; at = text.indexOf(value, at + 1)) {
-      cuts.add(at + Math.ceil(value.length / 2));
+      const middle = at + Math.ceil(value.length / 2);
+      // Not between the two halves of a character.
+      cuts.add(/^[\udc00-\udfff]/.test(text.slice(middle)) ? middle - 1 : middle);
     }
   }
   const bounds = [0, ...[...cuts].sort((a, b) => a - b), text.length];

@@ -1,0 +1,142 @@
+/**
+ * In words, how what a connection stores (an issuer or a subject) differs from what the ID token has. What cannot be
+ * seen comes first: it is what nobody finds by comparing the two.
+ */
+export function difference(storedText: string, actual: string): string {
+  return (
+    inCharacters(storedText, actual) ?? ofIssuers(storedText, actual) ?? ofNames(storedText, actual) ?? 'the two differ'
+  );
+}
+
+/** The issuers that Azure DevOps used before Entra's own. */
+export function isOldIssuer(issuer: string): boolean {
+  return /^https:\/\/(?:vstoken\.dev\.azure\.com|app\.vstoken\.visualstudio\.com)(?:\/|$)/i.test(issuer);
+}
+
+/** A difference that leaves the same names: in what cannot be seen, in case, in the way they are written. */
+function inCharacters(storedText: string, actual: string): string | undefined {
+  const [stored, other] = [withoutInvisible(storedText), withoutInvisible(actual)];
+  if (stored === other) {
+    const extra = [
+      sentence('the stored one has', storedText, actual),
+      sentence('the ID token has', actual, storedText),
+    ].filter((part) => part !== undefined);
+    return `the two differ in characters that cannot be seen alone: ${extra.join(', ')}`;
+  }
+  if (stored.toLowerCase() === other.toLowerCase()) {
+    return 'the two differ in upper and lower case alone';
+  }
+  if (stored.replace(/\/+$/, '') === other.replace(/\/+$/, '')) {
+    return 'the two differ in a slash at the end alone';
+  }
+  if (stored.normalize('NFKC') === other.normalize('NFKC')) {
+    return 'the two look alike and differ in how their letters are encoded (Unicode normalization)';
+  }
+  for (const [encoded, plain, whose] of [
+    [stored, other, 'the stored one'],
+    [other, stored, 'the one of the ID token'],
+  ] as const) {
+    if (/%[0-9a-f]{2}/i.test(encoded) && withoutInvisible(decoded(encoded)) === plain) {
+      return `${whose} is percent-encoded (%20 stands for a blank), and Entra compares letter by letter`;
+    }
+  }
+  const bare = (text: string): string => text.replace(/^(["'])(.*)\1$/s, '$2');
+  return bare(stored) === bare(other) ? 'the two differ in quotation marks around them alone' : undefined;
+}
+
+function ofIssuers(storedText: string, actual: string): string | undefined {
+  if (isOldIssuer(storedText) !== isOldIssuer(actual) && /^https:/.test(actual)) {
+    return isOldIssuer(storedText)
+      ? 'that is the old issuer, the connection was converted to Entra’s'
+      : 'the ID token comes from the old issuer, the conversion of the connection was not finished or was undone';
+  }
+  if (isOldIssuer(storedText) && isOldIssuer(actual)) {
+    return 'that is the issuer of another organization';
+  }
+  return /^https:/.test(storedText) && /^https:/.test(actual) ? 'that is another issuer' : undefined;
+}
+
+const PARTS = ['organization', 'project', 'connection'];
+
+/** `sc://organization/project/connection`: a name of its own for each, so what was renamed can be told. */
+function ofNames(storedText: string, actual: string): string | undefined {
+  const [stored, other] = [nameParts(storedText), nameParts(actual)];
+  if (stored === undefined && other === undefined) {
+    return undefined;
+  }
+  if (stored === undefined || other === undefined) {
+    return 'one has the form of the old issuer and the other that of Entra’s';
+  }
+  const renamed = PARTS.filter((_, index) => stored[index] !== other[index]).map((part) => `the ${part}`);
+  return `${renamed.length > 1 ? `${renamed.slice(0, -1).join(', ')} and ${renamed.at(-1)} were` : `${renamed[0]} was`} renamed`;
+}
+
+function nameParts(subject: string): string[] | undefined {
+  const [, organization, project, connection] = /^sc:\/\/([^/]*)\/([^/]*)\/(.*)$/s.exec(subject) ?? [];
+  return organization === undefined || project === undefined || connection === undefined
+    ? undefined
+    : [organization, project, connection];
+}
+
+const INVISIBLE = /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+
+function withoutInvisible(text: string): string {
+  return text.replace(INVISIBLE, '');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  '\t': 'a tab',
+  '\n': 'a line feed',
+  '\r': 'a carriage return',
+  ' ': 'a blank',
+  '\u00a0': 'a no-break space',
+  '\u00ad': 'a soft hyphen',
+  '\u200b': 'a zero-width space',
+  '\u200c': 'a zero-width non-joiner',
+  '\u200d': 'a zero-width joiner',
+  '\ufe0f': 'a variation selector',
+  '\ufeff': 'a byte order mark',
+};
+
+/** Which invisible characters `text` has more of than `other`, and where. */
+function sentence(whose: string, text: string, other: string): string | undefined {
+  const left = new Map<string, number>();
+  for (const character of other.match(INVISIBLE) ?? []) {
+    left.set(character, (left.get(character) ?? 0) + 1);
+  }
+  const extra = [...text.matchAll(INVISIBLE)].filter(([character]) => {
+    const count = left.get(character) ?? 0;
+    left.set(character, count - 1);
+    return count <= 0;
+  });
+  const first = extra.at(0);
+  const last = extra.at(-1);
+  if (first === undefined || last === undefined) {
+    // The same ones, at other places.
+    return text === other || other.match(INVISIBLE)?.length !== text.match(INVISIBLE)?.length
+      ? undefined
+      : `${whose} them at other places`;
+  }
+  const names = [...new Set(extra.map(([character]) => nameOf(character)))];
+  const where =
+    withoutInvisible(text.slice(first.index)) === ''
+      ? 'at its end'
+      : withoutInvisible(text.slice(0, last.index)) === ''
+        ? 'at its beginning'
+        : 'inside';
+  return `${whose} ${names.join(', ')} ${where}`;
+}
+
+function nameOf(character: string): string {
+  const point = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+  const name = NAMES[character];
+  return name === undefined ? `U+${point}` : `${name} (U+${point})`;
+}
