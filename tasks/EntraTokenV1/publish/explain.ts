@@ -80,7 +80,7 @@ function hiddenOf({ source }: Request): readonly string[] {
 /** A value, and beside it its parts where the agent hides it. */
 function shown(text: string, request: Request): string {
   const said = printable(visible(text), 4 * LONGEST);
-  const parts = alsoInParts(said, hiddenOf(request).map(visible));
+  const parts = alsoInParts(said, hiddenOf(request));
   return parts === '' ? said : `${said} (${parts})`;
 }
 

@@ -4,7 +4,7 @@ import type { IdToken } from '../id-token/id-token.ts';
 import type { Request } from '../request/request.ts';
 import type { ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
-import { alsoInParts, duration, instant, printable } from '../text/text.ts';
+import { alsoInParts, duration, instant, printable, visible } from '../text/text.ts';
 import { isOldIssuer } from './difference.ts';
 
 type Log = Pick<Agent, 'log' | 'warn'>;
@@ -34,9 +34,9 @@ function describeSource({ source }: Request): string {
 export function reportIdToken(request: Request, source: OpenSource, now: number, { log, warn }: Log): void {
   const { first } = source;
   log('ID token');
-  log(`  issuer      ${printable(first.issuer)}`);
+  log(`  issuer      ${visible(first.issuer)}`);
   logParts(request, first.issuer, log);
-  log(`  subject     ${printable(first.subject)}`);
+  log(`  subject     ${visible(first.subject)}`);
   logParts(request, first.subject, log);
   log(`  audience    ${first.audiences.map((audience) => printable(audience, 200)).join(', ')}`);
   log(`  expires     ${instant(first.expiresAt)} (in ${duration(first.expiresAt - now - (source.skewMs ?? 0))})`);
@@ -44,7 +44,7 @@ export function reportIdToken(request: Request, source: OpenSource, now: number,
 }
 
 function logParts({ source }: Request, text: string, log: Log['log']): void {
-  const parts = alsoInParts(printable(text), 'connection' in source ? source.connection.hidden : []);
+  const parts = alsoInParts(visible(text), 'connection' in source ? source.connection.hidden : []);
   if (parts !== '') {
     log(`              (${parts})`);
   }
