@@ -7,7 +7,7 @@ import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { keepFresh } from './background/keep-fresh.ts';
 import { networkOf, type Orders, type Ready, readOrders, type SourceOrders } from './background/orders.ts';
 import type { Status } from './background/status.ts';
-import { writeWhole } from './background/token-file.ts';
+import { removeTokenFile, writeTokenFile, writeWhole } from './background/token-file.ts';
 import { STATUS_FILE } from './background/token-folder.ts';
 import { watchJob } from './background/watch-job.ts';
 import { type AnswerQuery, serveAccessTokens } from './endpoint/access-tokens.ts';
@@ -50,14 +50,20 @@ async function main(): Promise<void> {
     process.exit(0);
   });
   const port = await startEndpoint(orders, source, () => status.count());
+  isServing = port !== undefined;
   // Says that the orders arrived whole, and lets go of the last stream that is shared with the step.
   ready(port === undefined ? {} : { port });
   watchJob(orders, clocks.elapsed, () => status.write());
   if (orders.file !== undefined && source.renew !== undefined) {
     keepFresh(orders.file, {
-      folder: orders.folder,
       ask: source.renew,
+      write: (token) => writeTokenFile(orders.folder, token),
+      remove: () => removeTokenFile(orders.folder),
       clocks,
+      after: (milliseconds, act) => {
+        const timer = setTimeout(act, milliseconds);
+        return () => clearTimeout(timer);
+      },
       random: Math.random,
       report: (renewed, failing) => status.report(renewed, failing),
       // The port is kept to the end of the job, so that no other process can take it.
@@ -232,5 +238,7 @@ class StatusFile {
   }
 }
 
-process.on('uncaughtException', () => process.exit(1));
+let isServing = false;
+// What nobody foresaw in one request is no reason to give up the port, which another process could take.
+process.on('uncaughtException', () => isServing || process.exit(1));
 void main();

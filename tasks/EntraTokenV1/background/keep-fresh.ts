@@ -7,7 +7,6 @@ import { TRY_MS } from '../network/retry.ts';
 import type { Secret } from '../text/secret.ts';
 import type { FileOrders } from './orders.ts';
 import { nextRenewal, nextTry } from './renewal.ts';
-import { removeTokenFile, writeTokenFile } from './token-file.ts';
 
 /** How often the file is looked at where nothing is due. A timer does not count while the machine sleeps. Milliseconds. */
 const LOOK_MS = 500;
@@ -27,11 +26,19 @@ const refusals: ReadonlySet<Code> = new Set<Code>([
   'ET_DEVOPS_REFUSED',
 ]);
 
+/** Keeps what was to be done later from being done. */
+export type Cancel = () => void;
+
 export interface KeepFreshOptions {
-  readonly folder: string;
   /** Asks for a fresh ID token, once, within the time that it is given. Throws a Failure. */
   readonly ask: (tryMs: number) => Promise<FreshIdToken>;
+  /** Puts a token in place; throws where the system refuses for the moment. */
+  readonly write: (token: Secret) => void;
+  /** Removes the token; gives false where the system refuses for the moment. */
+  readonly remove: () => boolean;
   readonly clocks: Clocks;
+  /** Does something after a time (milliseconds), unless it is cancelled. */
+  readonly after: (milliseconds: number, act: () => void) => Cancel;
   readonly random: () => number;
   /** Told how often the token was renewed, and why it was not at last. */
   readonly report: (renewed: number, failing: Code | undefined) => void;
@@ -44,7 +51,7 @@ export interface KeepFreshOptions {
  * token. What the system refuses for the moment, as Windows does while a reader has the file open, is tried again.
  */
 export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
-  const { folder, ask, clocks, random, report, onEnd } = options;
+  const { ask, write, remove, clocks, after, random, report, onEnd } = options;
   /** The token in the file, and the newest one: the same but for the time in which the file cannot be replaced. */
   let inFile: Life | undefined = new Life(file.expiresAt, clocks, file.lifeMs);
   let newest = inFile;
@@ -55,7 +62,7 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
   /** When a failed try is followed by the next; undefined while the last one succeeded. */
   let tryAt: number | undefined;
   let isRenewing = false;
-  let timer: NodeJS.Timeout | undefined;
+  let cancelLook: Cancel = () => {};
 
   async function renew(): Promise<void> {
     isRenewing = true;
@@ -92,7 +99,7 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
   function settle(): void {
     if (unwritten !== undefined && untilRemoval(newest) > 0) {
       try {
-        writeTokenFile(folder, unwritten);
+        write(unwritten);
         inFile = newest;
         unwritten = undefined;
         renewed++;
@@ -101,7 +108,7 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
         report(renewed, 'ET_TOKEN_FILE');
       }
     }
-    if (inFile !== undefined && untilRemoval(inFile) === 0 && removeTokenFile(folder)) {
+    if (inFile !== undefined && untilRemoval(inFile) === 0 && remove()) {
       inFile = undefined;
     }
   }
@@ -118,7 +125,7 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
   }
 
   function look(): void {
-    clearTimeout(timer);
+    cancelLook();
     settle();
     if (refused >= REFUSALS && inFile === undefined) {
       onEnd();
@@ -133,7 +140,7 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
       isUnsettled() ? AGAIN_MS : LOOK_MS,
       inFile === undefined ? LOOK_MS : untilRemoval(inFile) || AGAIN_MS,
     ];
-    timer = setTimeout(look, Math.min(...waits));
+    cancelLook = after(Math.min(...waits), look);
   }
 
   look();

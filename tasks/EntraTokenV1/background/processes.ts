@@ -26,10 +26,10 @@ export function isRunning(mark: ProcessMark): boolean {
 export interface JobMark {
   readonly agent: ProcessMark;
   /**
-   * True where nothing stands above the agent. It may then be what `docker exec` started in a job container, which ends
-   * with the step and not with the job.
+   * True in a job container, and where nothing stands above the agent: it may then be what `docker exec` started, which
+   * ends with the step and not with the job.
    */
-  readonly isTopmost: boolean;
+  readonly mayEndWithStep: boolean;
 }
 
 /**
@@ -39,16 +39,17 @@ export interface JobMark {
  * outside of this container and cannot be seen (number 0), the container's first process, which ends with the container.
  * @param parent the number of the process that started the step
  * @param lookupId the mark, where the job has one
+ * @param inContainer true where the step runs in a job container
  */
-export function findAgent(parent: number, lookupId: string | undefined): JobMark | undefined {
+export function findAgent(parent: number, lookupId: string | undefined, inContainer: boolean): JobMark | undefined {
   for (let pid = parent || 1; pid > 0; ) {
     const mark = markProcess(pid);
     if (mark === undefined) {
       return undefined;
     }
-    const above = readStat(pid)?.parent ?? 0;
-    if (lookupId === undefined || above <= 1 || !carries(pid, lookupId)) {
-      return { agent: mark, isTopmost: above === 0 };
+    const above = readStat(pid)?.parent;
+    if (lookupId === undefined || above === undefined || above <= 1 || !carries(pid, lookupId)) {
+      return { agent: mark, mayEndWithStep: inContainer || above === 0 };
     }
     pid = above;
   }

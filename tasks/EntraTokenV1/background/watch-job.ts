@@ -42,8 +42,8 @@ export function watchJob(
   look();
 }
 
-function endedWithStep({ isTopmost }: JobMark, stepEndedAt: number | undefined, now: number): boolean {
-  return isTopmost && stepEndedAt !== undefined && now - stepEndedAt <= WITH_STEP_MS;
+function endedWithStep({ mayEndWithStep }: JobMark, stepEndedAt: number | undefined, now: number): boolean {
+  return mayEndWithStep && stepEndedAt !== undefined && now - stepEndedAt <= WITH_STEP_MS;
 }
 
 function isThere(folder: string): boolean {

@@ -22,6 +22,7 @@ import { resourceNames } from '../request/resource-names.ts';
 import type { OpenSource } from '../source/source.ts';
 import { Secret } from '../text/secret.ts';
 import { exportFacts, needsTokenFile } from './exports.ts';
+import { placeOf } from './place.ts';
 
 /** What later steps find besides the outputs of the tokens. */
 export interface Provided {
@@ -67,7 +68,11 @@ export async function provideForLaterSteps(
   if (!keepsFresh && secrets === undefined) {
     return { tokenFile, endpoint: undefined };
   }
-  const job = findAgent(surroundings.parent, agent.origins.environment('VSTS_PROCESS_LOOKUP_ID')?.value);
+  const job = findAgent(
+    surroundings.parent,
+    agent.origins.environment('VSTS_PROCESS_LOOKUP_ID')?.value,
+    placeOf(request.job, agent.origins) === 'in a container',
+  );
   if (job === undefined) {
     throw new Failure('ET_REFRESHER', 'The agent that started the step has ended.');
   }

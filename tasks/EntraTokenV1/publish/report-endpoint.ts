@@ -3,6 +3,7 @@ import type { Job } from '../agent/job.ts';
 import { ADDRESS } from '../endpoint/address.ts';
 import type { Origins } from '../origins/origins.ts';
 import type { Endpoint } from './later-steps.ts';
+import { type Place, placeOf } from './place.ts';
 
 /** Prints where tokens are served, and the lines by which a later step uses them. */
 export function reportEndpoint(endpoint: Endpoint, job: Job, agent: Pick<Agent, 'log' | 'origins'>): void {
@@ -11,6 +12,10 @@ export function reportEndpoint(endpoint: Endpoint, job: Job, agent: Pick<Agent, 
   const { accessTokens, idTokens } = endpoint;
   const [address = ''] = (accessTokens ?? idTokens)?.url.split(/\/(?=[^/]*$)/) ?? [];
   log(`Endpoint      ${address}, until the job ends`);
+  const reach = whoReaches[placeOf(job, agent.origins)];
+  if (reach !== undefined) {
+    log(`              ${reach}`);
+  }
   log('To use it, map it into a later step:');
   log('    env:');
   if (accessTokens !== undefined) {
@@ -29,6 +34,13 @@ export function reportEndpoint(endpoint: Endpoint, job: Job, agent: Pick<Agent, 
     log('  (give this step a name: to refer to it)');
   }
 }
+
+/** A container has a loopback interface of its own. */
+const whoReaches: Readonly<Record<Place, string | undefined>> = {
+  'in a container': '(steps of this container reach it; steps with another target do not)',
+  'beside containers': '(steps with target: host reach it; steps in a container do not)',
+  'without containers': undefined,
+};
 
 /**
  * What NO_PROXY has to be, so that tools do not send the request with its secret to the proxy of the environment;
