@@ -5,7 +5,7 @@ import type { Cloud } from '../cloud/cloud.ts';
 import { onWindows } from '../machine.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { exportingStep } from './held-job.ts';
-import { processesOf, within } from './processes.ts';
+import { PATIENCE_MS, processesOf, within } from './processes.ts';
 
 /** How the step is told to end. */
 export type Ending =
@@ -20,8 +20,10 @@ export type Ending =
 
 /** What came of it. */
 export interface EndedStep {
-  /** From the signal to the end of the step. Milliseconds. */
+  /** From the signal to the end of the step; 0 where the step was quicker. Milliseconds. */
   readonly tookMs: number;
+  /** What a process that does next to nothing took on this machine right after that. Milliseconds. */
+  readonly bareMs: number;
   /** Ended by the signal itself, because Node had not begun to run the task. */
   readonly beforeItBegan: boolean;
   /** There was something to clean up. */
@@ -38,6 +40,7 @@ export async function endStep(
   const stop = new AbortController();
   let lookupId = '';
   let endedAt = 0;
+  let overAt = 0;
   let mainIsOver = false;
   const job = await runJob({
     ...rehearsalOptions(cloud),
@@ -47,7 +50,10 @@ export async function endStep(
     signalTimeouts: { interruptMs: ending === 'SIGINT' ? 30_000 : 1, terminateMs: 30_000 },
     onProcess: ({ pid, stage, environment, terminate }) => {
       mainIsOver = stage === 'post';
-      if (mainIsOver) return;
+      if (mainIsOver) {
+        overAt = performance.now();
+        return;
+      }
       lookupId = environment[LOOKUP_ID] ?? '';
       setTimeout(() => {
         if (mainIsOver) return;
@@ -59,7 +65,6 @@ export async function endStep(
     },
   });
   const { steps, orphans, leftover } = job;
-  const now = performance.now();
   const main = steps.find(({ stage }) => stage === 'main');
   const post = steps.find(({ stage }) => stage === 'post');
   assert.ok(main !== undefined && post !== undefined);
@@ -82,7 +87,7 @@ export async function endStep(
   assert.equal(post.result, 'Succeeded', at);
   assert.ok(printedBy(post).length <= 1, at);
   // A process that was never given its orders ends by itself once Node has started, before the agent looks or after.
-  if (ending === 'SIGKILL') await within(5000, () => processesOf(lookupId).length === 0);
+  if (ending === 'SIGKILL') await within(PATIENCE_MS, () => processesOf(lookupId).length === 0);
   else assert.deepEqual(orphans, [], at);
   assert.deepEqual(
     leftover.filter((name) => name !== '.taskkey'),
@@ -91,7 +96,8 @@ export async function endStep(
   );
   assert.deepEqual(processesOf(lookupId), [], at);
   return {
-    tookMs: endedAt === 0 ? 0 : now - endedAt - post.durationMs,
+    tookMs: endedAt === 0 ? 0 : overAt - endedAt,
+    bareMs: post.durationMs,
     beforeItBegan,
     hadFile: printedBy(post).length > 0,
   };

@@ -12,22 +12,22 @@ import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { exportingStep, holdingStep } from './held-job.ts';
-import { processesOf, taskProcessesOf, within } from './processes.ts';
+import { PATIENCE_MS, processesOf, taskProcessesOf, within } from './processes.ts';
 
-/** When the agent is killed: so many milliseconds after a process of a step was started. */
-export interface Moment {
-  /** The step that exports, or the one after it. */
-  readonly step: 'entra' | 'hold';
-  readonly delayMs: number;
-}
+/** When the agent is killed. */
+export type Moment =
+  /** So many milliseconds after a process of the step that exports, or of the one after it, was started. */
+  | { readonly step: 'entra' | 'hold'; readonly delayMs: number }
+  /** While the step that exports waits for this service, which does not answer. */
+  | { readonly step: 'entra'; readonly asking: 'devops' | 'entra' };
 
 /**
  * Kills an agent, without grace, in the middle of a job, and makes sure that nothing of the task outlives it. Gives the
- * scripts of the task that were running then.
+ * scripts of the task that were running just before. A service that does not answer, answers no other job either.
  */
 export async function killAgent(
   cloud: Cloud,
-  { step, delayMs }: Moment,
+  moment: Moment,
   options: Pick<JobOptions, 'node'> = {},
 ): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'killed-agent-'));
@@ -37,7 +37,8 @@ export async function killAgent(
   const script = fileURLToPath(new URL('agent-process.ts', import.meta.url));
   const agent = spawn(process.execPath, ['--import', tsx, script], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => agent.once('exit', resolve));
-  const at = `the agent killed ${delayMs} ms after the start of ${step}`;
+  const at = `the agent killed ${JSON.stringify(moment)}`;
+  if ('asking' in moment) cloud.faults = [{ service: moment.asking, do: { kind: 'silence' } }];
   let lookupId = '';
   try {
     const pipeline = `steps:\n${exportingStep}\n${holdingStep(gate)}`;
@@ -45,20 +46,27 @@ export async function killAgent(
     for await (const line of createInterface({ input: agent.stdout })) {
       const started: ProcessInfo = JSON.parse(line);
       lookupId ||= started.environment[LOOKUP_ID] ?? '';
-      if (started.step === step) break;
+      if (started.step === moment.step) break;
     }
     assert.notEqual(lookupId, '', `${at}: the step was started`);
-    await sleep(delayMs);
+    if ('asking' in moment) {
+      const isAsked = (): boolean => cloud.requests.some(({ service }) => service === moment.asking);
+      assert.ok(await within(PATIENCE_MS, isAsked), `${at}: it asked`);
+    } else {
+      await sleep(moment.delayMs);
+    }
+    // Looked at before, because they may be gone by the time that they could be looked at after.
+    const running = taskProcessesOf(lookupId).map((one) => one.arguments.at(-1)?.replace(/.*\//, '') ?? '');
     agent.kill('SIGKILL');
     await ended;
-    const running = taskProcessesOf(lookupId).map((one) => one.arguments.at(-1)?.replace(/.*\//, '') ?? '');
-    assert.ok(await within(5000, () => taskProcessesOf(lookupId).length === 0), `${at}: no process outlives the job`);
+    const isOver = (): boolean => taskProcessesOf(lookupId).length === 0;
+    assert.ok(await within(PATIENCE_MS, isOver), `${at}: no process outlives the job`);
     const temporary = join(workFolder, '_temp');
     const left = existsSync(temporary) ? readdirSync(temporary, { recursive: true, encoding: 'utf8' }) : [];
     for (const name of left.filter((one) => one.startsWith('entra-token-'))) {
       assert.equal(statSync(join(temporary, name)).mode & 0o077, 0, `${at}: nobody else can read ${name}`);
     }
-    if (running.includes('background.js') && step === 'hold') {
+    if (running.includes('background.js') && moment.step === 'hold') {
       assert.deepEqual(
         left.filter((name) => /id-token/.test(name)),
         [],
@@ -71,7 +79,7 @@ export async function killAgent(
     await ended;
     // The waiting step is no business of the task's: it has lost its agent, and is ended here.
     writeFileSync(gate, '');
-    await within(5000, () => processesOf(lookupId).length === 0);
+    await within(PATIENCE_MS, () => processesOf(lookupId).length === 0);
     rmSync(folder, { recursive: true, force: true });
   }
 }

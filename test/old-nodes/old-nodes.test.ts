@@ -208,9 +208,8 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
   it('an agent that is killed takes the step with it', async (context) => {
     const silent = await startCloud();
     context.after(() => silent.close());
-    silent.faults = [{ service: 'devops', do: { kind: 'silence' } }];
     const node = agentWith({ node10: oldNode(10).path, node24: process.execPath });
-    const moment = { step: 'entra', delayMs: 1500 } as const;
+    const moment = { step: 'entra', asking: 'devops' } as const;
     const running = await killAgent(silent, moment, { node: { node20: node, node24: node } });
     assert.equal(running.length, 2, 'what the agent started, and the step');
   });

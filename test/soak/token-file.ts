@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cloud, type Fault, startCloud } from '../cloud/cloud.ts';
 import { type Ending, endStep } from '../later-steps/ended-step.ts';
 import { exportingStep, holdJob } from '../later-steps/held-job.ts';
-import { killAgent, type Moment } from '../later-steps/killed-agent.ts';
+import { killAgent } from '../later-steps/killed-agent.ts';
 import { type AgentNode, agentNodes } from '../later-steps/nodes.ts';
 import { refreshersOf, useOf } from '../later-steps/processes.ts';
 import { expiryOf, pollTokens, readFast } from '../later-steps/reads.ts';
@@ -140,9 +140,9 @@ async function endings(cloud: Cloud, cases: number, report: Report): Promise<voi
 }
 
 async function agents(cloud: Cloud, count: number, report: Report): Promise<void> {
-  const moments = Array.from({ length: count }, (_, index): Moment => {
+  const moments = Array.from({ length: count }, (_, index) => {
     const step = index % 2 === 0 ? 'hold' : 'entra';
-    return { step, delayMs: Math.round((index / count) * (step === 'hold' ? 400 : SPAN_MS)) };
+    return { step, delayMs: Math.round((index / count) * (step === 'hold' ? 400 : SPAN_MS)) } as const;
   });
   for (const moment of moments) {
     await judge(`the agent killed ${moment.delayMs} ms after the start of ${moment.step}`, report, async () => {
