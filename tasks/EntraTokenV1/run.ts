@@ -10,7 +10,7 @@ import { explain, type WayToEntra } from './publish/explain.ts';
 import { exportFacts, setExports } from './publish/exports.ts';
 import type { Provided } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
-import { reportIdentity, reportIdToken, reportTokens } from './publish/report.ts';
+import { reportFederation, reportIdentity, reportRetirement, reportTokens } from './publish/report.ts';
 import type { Source } from './request/identity.ts';
 import { type Request, readRequest } from './request/request.ts';
 import type { ScopeLine } from './request/scopes.ts';
@@ -38,7 +38,8 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
     pool.warm(new URL(request.authority));
   }
   const [source, { createExchange }] = await Promise.all([opening, import('./exchange/exchange.ts')]);
-  reportIdToken(request, source, surroundings.now(), agent);
+  reportRetirement(request, source, agent);
+  const reportDetails = (isOpen: boolean): void => reportFederation(request, source, surroundings.now(), isOpen, agent);
 
   const exchange = createExchange({
     authority: request.authority,
@@ -50,9 +51,12 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
     send: source.sendToEntra,
     mask: agent.mask,
   });
-  const tokens = await exchangeAll(request, source, exchange, {
-    proxy: proxyFor(network, new URL(request.authority))?.url,
+  const proxy = proxyFor(network, new URL(request.authority))?.url;
+  const tokens = await exchangeAll(request, source, exchange, { proxy }).catch((error) => {
+    reportDetails(true);
+    throw error;
   });
+  reportDetails(agent.variable('System.Debug')?.toLowerCase() === 'true');
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
   const provided = await provide(request, source, network, agent, surroundings);
   if (provided.endpoint !== undefined) {

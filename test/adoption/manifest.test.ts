@@ -303,6 +303,7 @@ function agentWith(inputs: Record<string, string>): Agent {
     taskVariable: nothing,
     setTaskVariable: nothing,
     log: nothing,
+    logGroup: nothing,
     warn: nothing,
     succeed: nothing,
     fail: nothing,

@@ -1,4 +1,4 @@
-import { isMap, isScalar, isSeq, LineCounter, Pair, parseDocument, type YAMLMap } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, Pair, parseDocument, visit, type YAMLMap } from 'yaml';
 import { nearest } from '../../tasks/EntraTokenV1/text/nearest.ts';
 import { asText, evaluateExpression, isTrue, type Value } from './condition.ts';
 
@@ -65,6 +65,13 @@ export class PipelineReader {
       if (this.faults.some((fault) => fault.line === line)) continue;
       this.fault(line, NOT_YAML[code] ?? `This is not valid YAML: ${message}.`);
     }
+    visit(document, {
+      Node: (_, node) => {
+        if (isAlias(node) || ('anchor' in node && node.anchor !== undefined)) {
+          this.fault(this.#place(node, 1).line, 'Azure Pipelines does not support YAML anchors and aliases.');
+        }
+      },
+    });
     return this.#place(document.contents, 1);
   }
 
@@ -142,7 +149,7 @@ export class PipelineReader {
   }
 
   #place(node: unknown, otherwise: number): Place {
-    const range = isScalar(node) || isMap(node) || isSeq(node) ? node.range : undefined;
+    const range = isNode(node) ? node.range : undefined;
     return { line: range ? this.#lines.linePos(range[0]).line : otherwise, value: node ?? null };
   }
 

@@ -129,6 +129,7 @@ describe('parsePipeline', () => {
     ['[]', /:1: A pipeline has to be a mapping/],
     ['steps:\n\t- bash: x', /:2: A tab is used/],
     ['steps:\n- bash: a: b', /:2: .*second colon/],
+    ['steps: [&x { bash: x }, *x]', /:1: Azure Pipelines does not support YAML anchors/],
     ['steps: [', /:1: This is not valid YAML/],
     ['name: x', /:1: The pipeline has none of steps, jobs and stages/],
     ['steps: []\njobs: []', /:2: The pipeline has steps|jobs and steps/],

@@ -56,5 +56,9 @@ export function pipelineOf(given: Recipe, { twice, pool }: { twice: boolean; poo
     ...given.steps,
     ...(twice ? [{ bash: 'sleep "$PAUSE"', displayName: "Wait for the first ID token's end" }, ...scripts] : []),
   ];
-  return stringify({ ...(pool === undefined ? {} : { pool }), variables: given.variables, steps });
+  return stringify(
+    { ...(pool === undefined ? {} : { pool }), variables: given.variables, steps },
+    // Azure Pipelines reads no YAML anchors.
+    { aliasDuplicateObjects: false },
+  );
 }

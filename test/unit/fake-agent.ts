@@ -60,6 +60,7 @@ export function fakeAgent({ inputs = {}, variables = {}, environment = {}, conne
     taskVariable: () => undefined,
     setTaskVariable: () => undefined,
     log: (line) => told.log.push(line),
+    logGroup: (title, lines) => told.log.push(`##[group]${title}`, ...lines, '##[endgroup]'),
     warn: (message) => told.warnings.push(message),
     succeed: () => undefined,
     fail: () => undefined,

@@ -41,6 +41,8 @@ export interface Agent {
   setTaskVariable(name: string, value: string): void;
   /** Prints a line; what could be taken for a command is broken up. */
   log(line: string): void;
+  /** Prints lines that the log shows under a title, closed until somebody opens them. */
+  logGroup(title: string, lines: readonly string[]): void;
   warn(message: string): void;
   succeed(): void;
   /** Ends the step with one error. */
@@ -100,6 +102,10 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
     log: (line) => {
       process.stdout.write(`${safe(line, LONGEST_LINE)}\n`);
+    },
+    logGroup: (title, lines) => {
+      const inside = [title, ...lines].map((line) => safe(line, 4000)).join('\n');
+      process.stdout.write(`##[group]${inside}\n##[endgroup]\n`);
     },
     warn: (message) => tl.command('task.logissue', { type: 'warning' }, safe(message, 4000)),
     succeed: () => tl.command('task.complete', { result: 'Succeeded' }, ''),

@@ -1,20 +1,22 @@
 import type { Agent } from '../agent/agent.ts';
 import type { AccessToken } from '../exchange/exchange.ts';
-import type { IdToken } from '../id-token/id-token.ts';
 import type { Request } from '../request/request.ts';
 import type { ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
-import { alsoInParts, duration, instant, printable, visible } from '../text/text.ts';
+import { duration, instant, printable, splitHidden, visible } from '../text/text.ts';
 import { isOldIssuer } from './difference.ts';
 
-type Log = Pick<Agent, 'log' | 'warn'>;
+type Log = Pick<Agent, 'log' | 'logGroup' | 'warn'>;
 
-/** Prints whom the tokens are for. */
-export function reportIdentity(request: Request, { log }: Log): void {
+/** The widest line: the log of a run is read beside its list of steps, and on small screens. */
+const WIDTH = 80;
+const INDENT = ' '.repeat(14);
+
+/** Prints whose tokens they are. */
+export function reportIdentity(request: Request, { log }: Pick<Log, 'log'>): void {
   log(`Source        ${describeSource(request)}`);
-  log(`Client        ${request.clientId}`);
-  logParts(request, request.clientId, log);
-  log(`Tenant        ${request.tenantId} at ${request.authority}`);
+  for (const line of inParts('Client', request.clientId, hiddenIn(request))) log(line);
+  log(`Tenant        ${request.tenantId}`);
 }
 
 function describeSource({ source }: Request): string {
@@ -30,36 +32,84 @@ function describeSource({ source }: Request): string {
   }
 }
 
-/** Prints what Entra compares with the federated credential, and warns of an issuer that will be retired. */
-export function reportIdToken(request: Request, source: OpenSource, now: number, { log, warn }: Log): void {
+/**
+ * Prints what Entra compares with the federated credential: closed in a group where all went well, else open.
+ * @param isOpen true for a step that failed, and for a job with System.Debug
+ */
+export function reportFederation(
+  request: Request,
+  source: OpenSource,
+  now: number,
+  isOpen: boolean,
+  { log, logGroup }: Pick<Log, 'log' | 'logGroup'>,
+): void {
   const { first } = source;
-  log('ID token');
-  log(`  issuer      ${visible(first.issuer)}`);
-  logParts(request, first.issuer, log);
-  log(`  subject     ${visible(first.subject)}`);
-  logParts(request, first.subject, log);
-  log(`  audience    ${first.audiences.map((audience) => printable(audience, 200)).join(', ')}`);
-  log(`  expires     ${instant(first.expiresAt)} (in ${duration(first.expiresAt - now - (source.skewMs ?? 0))})`);
-  reportRetirement(request, first, { log, warn });
-}
-
-function logParts({ source }: Request, text: string, log: Log['log']): void {
-  const parts = alsoInParts(visible(text), 'connection' in source ? source.connection.hidden : []);
-  if (parts !== '') {
-    log(`              (${parts})`);
-  }
-}
-
-/** Microsoft retires the issuer for what can move to Entra's: single-tenant applications and managed identities of the public cloud. */
-function reportRetirement({ source, cloud, tenantId }: Request, idToken: IdToken, { log, warn }: Log): void {
-  if (!('connection' in source) || !isOldIssuer(idToken.issuer)) {
-    return;
-  }
-  if (cloud.name !== 'AzureCloud') {
-    log('  (the issuer of Azure DevOps stays in use in this cloud)');
-  } else if (source.connection.tenantId.toLowerCase() !== tenantId.toLowerCase()) {
-    log('  (the issuer of Azure DevOps stays in use for multitenant applications)');
+  const hidden = hiddenIn(request);
+  const left = duration(first.expiresAt - now - (source.skewMs ?? 0));
+  const lines = [
+    ...inParts('  issuer', first.issuer, hidden),
+    ...(isOldIssuer(first.issuer) ? stays(request).map((why) => INDENT + why) : []),
+    ...inParts('  subject', first.subject, hidden),
+    field('  audience', first.audiences.map((audience) => printable(audience, 200)).join(', ')),
+    field('  authority', request.authority),
+    field('  ID token', `valid until ${instant(first.expiresAt)} (for ${left})`),
+  ];
+  const isHidden = lines.some((line) => /' \+(?: '|$)/.test(line));
+  const title = isHidden
+    ? "Federation details ('a' + 'b' is ab, which the agent would print as ***)"
+    : 'Federation details';
+  if (isOpen) {
+    for (const line of [title, ...lines]) log(line);
   } else {
+    logGroup(title, lines);
+  }
+}
+
+function hiddenIn({ source }: Request): readonly string[] {
+  return 'connection' in source ? source.connection.hidden : [];
+}
+
+function field(name: string, value: string): string {
+  return name.padEnd(INDENT.length) + value;
+}
+
+/**
+ * A value in one line; or, where the agent would replace it by `***`, in quoted parts that together are the value, in
+ * as many lines as they need.
+ */
+function inParts(name: string, value: string, hidden: readonly string[]): string[] {
+  const text = visible(value);
+  if (splitHidden(text, hidden).length < 2) return [field(name, text)];
+  const width = WIDTH - INDENT.length;
+  const cut = text.match(new RegExp(`.{1,${width - "'' +".length}}`, 'gsu')) ?? [];
+  const lines: string[] = [];
+  for (const part of cut.flatMap((piece) => splitHidden(piece, hidden))) {
+    const last = lines.at(-1);
+    const joined = `${last} + '${part}'`;
+    if (last !== undefined && joined.length + ' +'.length <= width) {
+      lines[lines.length - 1] = joined;
+    } else {
+      lines.push(`'${part}'`);
+    }
+  }
+  return lines.map((line, index) => field(index === 0 ? name : '', index === lines.length - 1 ? line : `${line} +`));
+}
+
+/** Why the issuer of Azure DevOps, which Microsoft retires for other identities, stays in use for this one; else nothing. */
+function stays({ source, cloud, tenantId }: Request): string[] {
+  if (!('connection' in source)) return [];
+  if (cloud.name !== 'AzureCloud') return ['(stays in use in this cloud)'];
+  return source.connection.tenantId.toLowerCase() === tenantId.toLowerCase()
+    ? []
+    : ['(stays in use for multitenant applications)'];
+}
+
+/**
+ * Warns of the issuer that Microsoft retires for what can move to Entra's: single-tenant applications and managed
+ * identities of the public cloud.
+ */
+export function reportRetirement(request: Request, { first }: OpenSource, { warn }: Pick<Log, 'warn'>): void {
+  if ('connection' in request.source && isOldIssuer(first.issuer) && stays(request).length === 0) {
     warn(
       'The service connection uses the issuer https://vstoken.dev.azure.com, which is retired on 1 July 2027 for ' +
         'single-tenant applications and managed identities. Convert the connection in the project settings: ' +
@@ -69,22 +119,23 @@ function reportRetirement({ source, cloud, tenantId }: Request, idToken: IdToken
   }
 }
 
-/** Prints each resource and when its token expires; and how a later step uses the first one. */
+/** Prints each resource and when its token expires, and how a later step uses the first one. */
 export function reportTokens(
   tokens: ReadonlyMap<ScopeLine, AccessToken>,
   stepName: string,
   now: number,
-  { log }: Log,
+  { log }: Pick<Log, 'log'>,
 ): void {
   const step = stepName || '<step name>';
   for (const [line, token] of tokens) {
-    const output = `$(${step}.${outputName(line, 'accessToken')})`;
     log(`Access token  ${printable(line.scope, 200)}`);
     log(`  expires     ${instant(token.expiresAt)} (in ${duration(token.expiresAt - now)})`);
     if (token.refreshAt !== undefined) {
       log(`  refresh     ${instant(token.refreshAt)}`);
     }
-    log(`  output      ${output}`);
+    if (tokens.size > 1) {
+      log(`  output      $(${step}.${outputName(line, 'accessToken')})`);
+    }
   }
   const [first] = tokens.keys();
   if (first !== undefined) {
@@ -95,7 +146,7 @@ export function reportTokens(
     log('    env:');
     log(`      TOKEN: $(${step}.${outputName(first, 'accessToken')})`);
     if (stepName === '') {
-      log('  (give this step a name: to refer to it)');
+      log('  (the step needs a name: for that)');
     }
   }
 }
