@@ -3,15 +3,16 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync }
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { STATUS_FILE } from '../../tasks/EntraTokenV1/background/token-folder.ts';
 import type { JobOptions, JobResult, StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
 import { exportingStep, type HeldJob, holdJob } from './held-job.ts';
 import { agentNodes } from './nodes.ts';
-import { processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
-import { pollTokens, type Reads, readFast } from './reads.ts';
+import { PATIENCE_MS, processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
+import { type Enough, expiryOf, isEnough, pollTokens, type Reads, readFast } from './reads.ts';
 
 /** A test that waits for ever says nothing; this is far more than any of them needs. */
-const timeout = 120_000;
+const timeout = 180_000;
 
 /** What this process was started with, and hands on to all that it starts. */
 const inherited = new Set(streamsOf(process.pid));
@@ -19,7 +20,7 @@ const inherited = new Set(streamsOf(process.pid));
 let calm: Cloud;
 
 before(async () => {
-  calm = await startCloud({ idTokenLifetimeSeconds: 6 });
+  calm = await startCloud({ idTokenLifetimeSeconds: 10 });
 });
 after(() => calm.close());
 
@@ -56,6 +57,9 @@ async function withJob(
   return result;
 }
 
+/** Lives of this length leave a busy machine seconds for what has to be in time. */
+const LIFE_SECONDS = 20;
+
 const isGone = (pid: number): boolean => seen(pid) === undefined;
 
 function postJobOf(result: JobResult): StepResult {
@@ -73,7 +77,8 @@ function summaryOf(result: JobResult): string {
   return said ?? '';
 }
 
-describe('the background process', { concurrency: 5, timeout }, () => {
+// They wait for clocks and do next to nothing meanwhile.
+describe('the background process', { concurrency: 8, timeout }, () => {
   for (const { version, path, skip } of agentNodes) {
     test(`on Node ${version} no reader ever finds a missing, partial or expired token, and it costs next to nothing`, {
       skip,
@@ -81,10 +86,11 @@ describe('the background process', { concurrency: 5, timeout }, () => {
       // One of them reads as fast as it can; two would leave this machine's processors nothing to renew with.
       const fast = version === 24;
       const use = async ({ job, refresher }: Used): Promise<void> => {
-        const found = fast ? await readFast(job.tokenFile, 9) : await readSlowly(job.tokenFile, 9);
+        const enough = { tokens: 4, reads: fast ? 20_000 : 500 };
+        const found = fast ? await readFast(job.tokenFile, PATIENCE_MS / 1000, enough) : await readSlowly(job, enough);
         assert.deepEqual({ ...found, reads: 0, tokens: 0 }, nothingWrong);
-        assert.ok(found.reads > (fast ? 20_000 : 500), `${found.reads} reads`);
-        assert.ok(found.tokens >= 4, `${found.tokens} tokens`);
+        assert.ok(found.reads >= enough.reads, `${found.reads} reads`);
+        assert.ok(found.tokens >= enough.tokens, `${found.tokens} tokens`);
         const { rssKiB, ticks } = useOf(refresher.pid);
         assert.ok(rssKiB < 60 * 1024, `${rssKiB} KiB`);
         // The start, and half a dozen renewals with a TLS connection each; a hundred ticks are a second.
@@ -98,7 +104,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   test('costs no processor time while it waits', async () => {
     await withCloud({}, async (cloud) => {
       await withJob(cloud, async ({ refresher }) => {
-        await sleep(2000);
+        await untilIdle(refresher);
         const before = useOf(refresher.pid).ticks;
         await sleep(5000);
         const used = useOf(refresher.pid).ticks - before;
@@ -120,7 +126,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
         'the agent waits for no stream that it holds',
       );
       const first = readFileSync(job.tokenFile, 'utf8');
-      assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+      assert.ok(await within(PATIENCE_MS, () => readFileSync(job.tokenFile, 'utf8') !== first));
       tokens.push(first, readFileSync(job.tokenFile, 'utf8'));
       const processes = processesOf(job.lookupId);
       assert.ok(processes.length >= 2, 'the background process and the later step');
@@ -152,7 +158,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   test('ends when its folder is gone', async () => {
     await withJob(calm, async ({ job, refresher }) => {
       rmSync(dirname(job.tokenFile), { recursive: true });
-      assert.ok(await within(10_000, () => isGone(refresher.pid)));
+      assert.ok(await within(PATIENCE_MS, () => isGone(refresher.pid)));
       assert.ok(!existsSync(dirname(job.tokenFile)), 'and does not make it again');
     });
   });
@@ -160,7 +166,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   test('killed, it leaves nothing that others can read, and post-job says that renewal had ended', async () => {
     const result = await withJob(calm, async ({ job, refresher }) => {
       process.kill(refresher.pid, 'SIGKILL');
-      assert.ok(await within(5000, () => isGone(refresher.pid)));
+      assert.ok(await within(PATIENCE_MS, () => isGone(refresher.pid)));
       const folder = dirname(job.tokenFile);
       assert.equal(statSync(folder).mode & 0o777, 0o700);
       for (const name of readdirSync(folder)) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
@@ -169,12 +175,13 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   });
 
   test('ends when the job token is refused for good, and leaves no token to expire in the file', async () => {
-    await withCloud({ idTokenLifetimeSeconds: 6 }, async (cloud) => {
+    await withCloud({ idTokenLifetimeSeconds: LIFE_SECONDS }, async (cloud) => {
       const result = await withJob(cloud, async ({ job, refresher }) => {
         const poll = pollTokens(job.tokenFile);
+        const end = expiryIn(job);
         cloud.devOps.jobFinished = true;
-        assert.ok(await within(30_000, () => isGone(refresher.pid)));
-        await sleep(7000);
+        assert.ok(await within(PATIENCE_MS, () => isGone(refresher.pid)));
+        await until(end + 1000);
         const { expired, worstMs } = poll.stop();
         assert.deepEqual({ expired, worstMs }, { expired: 0, worstMs: 0 });
       });
@@ -183,15 +190,15 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   });
 
   test('refused while the token lives, it asks again, and renews as soon as it may', async () => {
-    await withCloud({ idTokenLifetimeSeconds: 10 }, async (cloud) => {
+    await withCloud({ idTokenLifetimeSeconds: LIFE_SECONDS }, async (cloud) => {
       const result = await withJob(cloud, async ({ job }) => {
         const poll = pollTokens(job.tokenFile);
         const first = readFileSync(job.tokenFile, 'utf8');
         const end = await fault(cloud, { kind: 'answer', status: 401, json: {} });
         const refused = (): number => cloud.requests.filter(({ status }) => status === 401).length;
-        assert.ok(await within(10_000, () => refused() >= 4));
+        assert.ok(await within(PATIENCE_MS, () => refused() >= 4));
         await end();
-        assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+        assert.ok(await within(PATIENCE_MS, () => readFileSync(job.tokenFile, 'utf8') !== first));
         assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
       });
       assert.match(summaryOf(result), /working/);
@@ -199,7 +206,7 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   });
 
   test('an answer that has expired already does not take the place of a token that lives', async () => {
-    await withCloud({ idTokenLifetimeSeconds: 10 }, async (cloud) => {
+    await withCloud({ idTokenLifetimeSeconds: LIFE_SECONDS }, async (cloud) => {
       const result = await withJob(cloud, async ({ job }) => {
         const poll = pollTokens(job.tokenFile);
         const first = readFileSync(job.tokenFile, 'utf8');
@@ -207,9 +214,9 @@ describe('the background process', { concurrency: 5, timeout }, () => {
         const expired = await cloud.issueIdToken({ connection: 'prod', claims: { exp: past, iat: past - 600 } });
         const end = await fault(cloud, { kind: 'answer', json: { oidcToken: expired } });
         const before = cloud.requests.length;
-        assert.ok(await within(10_000, () => cloud.requests.length >= before + 2));
+        assert.ok(await within(PATIENCE_MS, () => cloud.requests.length >= before + 2));
         await end();
-        assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+        assert.ok(await within(PATIENCE_MS, () => readFileSync(job.tokenFile, 'utf8') !== first));
         assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
       });
       assert.match(summaryOf(result), /working/);
@@ -217,13 +224,13 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   });
 
   test('one refusal between two answers is a hiccup', async () => {
-    await withCloud({ idTokenLifetimeSeconds: 6 }, async (cloud) => {
+    await withCloud({ idTokenLifetimeSeconds: 10 }, async (cloud) => {
       const result = await withJob(cloud, async ({ job }) => {
         const poll = pollTokens(job.tokenFile);
         const first = readFileSync(job.tokenFile, 'utf8');
         const refusal = { kind: 'answer', status: 401, json: {} } as const;
         cloud.faults = [{ service: 'devops', path: 'oidctoken', when: { first: 1 }, do: refusal }];
-        assert.ok(await within(10_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
+        assert.ok(await within(PATIENCE_MS, () => readFileSync(job.tokenFile, 'utf8') !== first));
         assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
       });
       assert.match(summaryOf(result), /working/);
@@ -237,15 +244,16 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   };
   for (const [how, begin] of Object.entries(outages)) {
     test(`an outage of half the token's life goes unnoticed: ${how}`, async () => {
-      await withCloud({ idTokenLifetimeSeconds: 8 }, async (cloud) => {
+      await withCloud({ idTokenLifetimeSeconds: LIFE_SECONDS }, async (cloud) => {
         const result = await withJob(cloud, async ({ job }) => {
           const poll = pollTokens(job.tokenFile);
           const first = readFileSync(job.tokenFile, 'utf8');
+          const expiresAt = expiryIn(job);
           const end = await begin(cloud);
-          await sleep(4000);
+          await until(expiresAt - (LIFE_SECONDS * 1000) / 2);
           assert.equal(readFileSync(job.tokenFile, 'utf8'), first, 'a renewal was due, and did not succeed');
           await end();
-          await sleep(4500);
+          await until(expiresAt + 500);
           assert.deepEqual({ ...poll.stop(), reads: 0, tokens: 0 }, nothingWrong);
           assert.ok(poll.reads.tokens >= 2);
         });
@@ -255,14 +263,15 @@ describe('the background process', { concurrency: 5, timeout }, () => {
   }
 
   test('an outage longer than the token: no file rather than an expired one, and then a fresh one', async () => {
-    await withCloud({ idTokenLifetimeSeconds: 5 }, async (cloud) => {
+    await withCloud({ idTokenLifetimeSeconds: LIFE_SECONDS }, async (cloud) => {
       const result = await withJob(cloud, async ({ job }) => {
         const poll = pollTokens(job.tokenFile);
+        const expiresAt = expiryIn(job);
         const end = await cloud.outage('devops');
-        await sleep(7000);
+        await until(expiresAt + 2000);
         assert.ok(!existsSync(job.tokenFile));
         await end();
-        assert.ok(await within(40_000, () => existsSync(job.tokenFile)), 'it heals');
+        assert.ok(await within(PATIENCE_MS, () => existsSync(job.tokenFile)), 'it heals');
         const { expired, partial, worstMs } = poll.stop();
         assert.deepEqual({ expired, partial, worstMs }, { expired: 0, partial: 0, worstMs: 0 });
       });
@@ -272,9 +281,10 @@ describe('the background process', { concurrency: 5, timeout }, () => {
 
   test('says at the end of the job that renewal was failing, and fails no job for it', async () => {
     await withCloud({ idTokenLifetimeSeconds: 5 }, async (cloud) => {
-      const result = await withJob(cloud, async () => {
+      const result = await withJob(cloud, async ({ job }) => {
         await cloud.outage('devops');
-        await sleep(4000);
+        const status = join(dirname(job.tokenFile), STATUS_FILE);
+        assert.ok(await within(PATIENCE_MS, () => readFileSync(status, 'utf8').includes('ET_CONNECTION')));
       });
       assert.match(summaryOf(result), /failing.*ET_CONNECTION/);
     });
@@ -313,8 +323,23 @@ function fault(cloud: Cloud, how: Fault['do']): Promise<() => Promise<void>> {
   });
 }
 
-async function readSlowly(file: string, seconds: number): Promise<Reads> {
-  const poll = pollTokens(file);
-  await sleep(seconds * 1000);
+async function readSlowly(job: HeldJob, enough: Enough): Promise<Reads> {
+  const poll = pollTokens(job.tokenFile);
+  await within(PATIENCE_MS, () => isEnough(poll.reads, enough));
   return poll.stop();
+}
+
+/** When the token in the file expires, by the clock. */
+function expiryIn(job: HeldJob): number {
+  return expiryOf(readFileSync(job.tokenFile, 'utf8')) ?? 0;
+}
+
+const until = (time: number): Promise<void> => sleep(Math.max(0, time - Date.now()));
+
+/** Waits until a process has done what it had to do at its start. */
+async function untilIdle({ pid }: SeenProcess): Promise<void> {
+  for (let before = -1, now = useOf(pid).ticks; now !== before; now = useOf(pid).ticks) {
+    before = now;
+    await sleep(1000);
+  }
 }

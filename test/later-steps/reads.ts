@@ -18,6 +18,13 @@ export interface Reads {
   tokens: number;
 }
 
+/** So many tokens and reads are enough. */
+export type Enough = Pick<Reads, 'tokens' | 'reads'>;
+
+export function isEnough({ tokens, reads }: Reads, enough: Enough): boolean {
+  return tokens >= enough.tokens && reads >= enough.reads;
+}
+
 export function noReads(): Reads {
   return { reads: 0, missing: 0, partial: 0, expired: 0, worstMs: 0, tokens: 0 };
 }
@@ -87,13 +94,17 @@ export function pollTokens(file: string): { readonly reads: Reads; stop(): Reads
   };
 }
 
-/** Reads in a process of its own, as fast as that can. */
-export async function readFast(file: string, seconds: number): Promise<Reads> {
+/** Reads in a process of its own, as fast as that can, for so long or until it is enough. */
+export async function readFast(file: string, seconds: number, enough?: Enough): Promise<Reads> {
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   const script = fileURLToPath(new URL('reader.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', tsx, script, file, String(seconds)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import', tsx, script, file, String(seconds), JSON.stringify(enough ?? null)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   let text = '';
   for await (const chunk of child.stdout) text += String(chunk);
   return JSON.parse(text) as Reads;
