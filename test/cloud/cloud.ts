@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
 import { type ProtectedApi, protectedApi, type Verify } from './api.ts';
-import { createAuthority, encryptKey, type KeyedCertificate, selfSigned } from './certificates.ts';
+import { type Authority, createAuthority, encryptKey, type KeyedCertificate, selfSigned } from './certificates.ts';
 import { azureDevOps, type DevOps, type IssueIdToken, issueIdToken, issueJobToken, type Job } from './devops.ts';
 import { forUsers } from './devops-user.ts';
 import {
@@ -33,6 +33,7 @@ import { type Directory, entra } from './entra.ts';
 import { type Fault, FaultCounter, type ServiceName, type WrongCertificate } from './faults.ts';
 import { signingKey, verifyJwt } from './keys.ts';
 import { type Kubernetes, kubernetes } from './kubernetes.ts';
+import { clusterHost, kubernetesApi } from './kubernetes-api.ts';
 import { resourceManager } from './resource-manager.ts';
 import {
   type Answer,
@@ -82,7 +83,8 @@ export interface Throttle {
 export interface Cloud {
   /** PEM file of the authority that signed the servers' certificate. */
   caFile: string;
-  ca: { pem: string };
+  /** That authority, for the certificate of another server. */
+  ca: Authority;
   /** A certificate of that authority for a client; the key is encrypted. */
   clientCertificate: { certFile: string; keyFile: string; passphrase: string };
   /** The collection URI: `https://localhost:PORT/<organization>/`. */
@@ -238,6 +240,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     china: await start('entra', entra(directory, 'china')),
     api: await start('api', protectedApi(api, verify)),
     resourceManager: await start('api', resourceManager(verify)),
+    cluster: await start('api', kubernetesApi(verify)),
   };
   const origin = (listener: Listener) => `https://localhost:${listener.port}/`;
   const authorities = {
@@ -252,7 +255,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
 
   const cloud: Cloud = {
     caFile,
-    ca: { pem: certificates.authority.pem },
+    ca: certificates.authority,
     clientCertificate,
     devOpsUrl,
     authorityUrl: authorities.public,
@@ -384,6 +387,7 @@ const serverNames = [
   '*.vault.azure.net',
   '*.vault.usgovcloudapi.net',
   '*.vault.azure.cn',
+  '*.hcp.westeurope.azmk8s.io',
 ];
 
 async function makeCertificates() {
@@ -403,7 +407,7 @@ async function makeCertificates() {
 }
 
 function realHosts(
-  listeners: Record<CloudName | 'devops' | 'api' | 'resourceManager', Listener>,
+  listeners: Record<CloudName | 'devops' | 'api' | 'resourceManager' | 'cluster', Listener>,
   org: string,
 ): Record<string, string> {
   const names: Record<keyof typeof listeners, string[]> = {
@@ -413,6 +417,7 @@ function realHosts(
     china: ['login.partner.microsoftonline.cn', 'login.chinacloudapi.cn'],
     api: ['contoso.vault.azure.net'],
     resourceManager: ['management.azure.com'],
+    cluster: [clusterHost],
   };
   const pairs = Object.entries(listeners).flatMap(([service, listener]) =>
     names[service as keyof typeof names].map((name) => [`${name}:443`, `127.0.0.1:${listener.port}`]),

@@ -1,5 +1,5 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildFolder } from '../../scripts/layout.ts';
@@ -73,7 +73,9 @@ function into(folder: string, how: Install): void {
       run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', '--prefix', folder, ...how.packages]);
       mkdirSync(join(folder, 'bin'));
       for (const [command, file] of Object.entries(how.commands ?? {})) {
-        symlinkSync(join(folder, 'node_modules', file), join(folder, 'bin', command));
+        const program = join(folder, 'node_modules', file);
+        chmodSync(program, 0o755);
+        symlinkSync(program, join(folder, 'bin', command));
       }
       return;
     case 'Go':
@@ -85,6 +87,7 @@ function into(folder: string, how: Install): void {
         const go = (...args: string[]): void => run('go', ['-C', source, ...args]);
         go('mod', 'init', how.program);
         go('get', ...how.modules);
+        go('get', '.');
         go('build', '-o', join(folder, 'bin', how.program), '.');
       }
       return;

@@ -17,7 +17,7 @@ export interface Tool {
   install: Install;
 }
 
-/** The day on which the versions below were the newest. */
+/** The day on which the versions below were chosen: the newest that can be installed with everything they need. */
 export const pinnedOn = '2026-11-25';
 
 /** The Go that builds: some of the modules need a newer one than machines have. It comes from the module proxy too. */
@@ -26,12 +26,53 @@ export const goToolchain = 'go1.27.3';
 /** The tools by the name that `npm run tools -- NAME` takes. */
 export const tools = {
   'identity-js': {
-    title: '@azure/identity',
+    title: '@azure/identity (JavaScript)',
     install: { from: 'npm', packages: ['@azure/identity@4.14.1'] },
   },
   'identity-python': {
     title: 'azure-identity (Python)',
     install: { from: 'PyPI', packages: ['azure-identity==1.27.0'] },
+  },
+  'identity-go': {
+    title: 'azidentity (Go)',
+    install: {
+      from: 'Go',
+      program: 'deploy-go',
+      modules: ['github.com/Azure/azure-sdk-for-go/sdk/azidentity@v1.15.0'],
+    },
+  },
+  'identity-java': {
+    title: 'azure-identity (Java)',
+    // 1.19.0 brings a Netty whose native parts not every mirror of Maven Central has.
+    install: { from: 'Maven', packages: ['com.azure:azure-identity:1.18.4'] },
+  },
+  az: {
+    title: 'Azure CLI',
+    install: { from: 'PyPI', packages: ['azure-cli==2.91.0'] },
+  },
+  kubelogin: {
+    title: 'kubelogin',
+    install: { from: 'Go', command: 'github.com/Azure/kubelogin', version: 'v0.2.22' },
+  },
+  kubectl: {
+    title: 'kubectl',
+    install: { from: 'Go', program: 'kubectl', modules: ['k8s.io/kubectl@v0.37.2'] },
+  },
+  azcopy: {
+    title: 'AzCopy',
+    install: {
+      from: 'npm',
+      packages: ['@azure-tools/azcopy-linux@10.32.2'],
+      commands: { azcopy: '@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64' },
+    },
+  },
+  azurite: {
+    title: 'Azurite',
+    install: { from: 'npm', packages: ['azurite@3.37.0'] },
+  },
+  terraform: {
+    title: 'Terraform',
+    install: { from: 'PATH', command: 'terraform', version: ['version'] },
   },
 } satisfies Record<string, Tool>;
 

@@ -4,11 +4,12 @@ import { root } from '../../scripts/layout.ts';
 import { tools } from './list.ts';
 import type { Outcome, Trial } from './trial.ts';
 
-/** What became of a trial: what it showed, or why it was not run. */
+/** What became of a trial: what it showed, why it was not run, or why it came to no end. */
 export interface Row {
   trial: Trial;
   outcome?: Outcome;
   notRun?: string;
+  broken?: string;
 }
 
 const page = join(root, 'docs', 'tools.md');
@@ -20,9 +21,12 @@ export function table(rows: readonly Row[]): string {
   return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
-function cellsOf({ trial, outcome, notRun = '' }: Row): string[] {
+function cellsOf({ trial, outcome, notRun, broken = '' }: Row): string[] {
   const { title } = tools[trial.tools[0]];
-  if (outcome === undefined) return [title, '–', '–', `not run: ${notRun.split('\n')[0]}`, '–', '–'];
+  if (outcome === undefined) {
+    const [why] = (notRun ?? broken).split('\n');
+    return [title, '–', '–', notRun === undefined ? `**failed**: ${why}` : `not run: ${why}`, '–', '–'];
+  }
   const did = outcome.faults.length === 0 ? trial.does : `**failed**: ${outcome.faults.join('; ')}`;
   const { version, exported, idTokens, outlived } = outcome;
   const late = { true: trial.twice ? 'yes, in another run' : 'yes, in one process', false: 'no', undefined: '–' };

@@ -44,15 +44,15 @@ await sideBySide(chosen, realTime ? chosen.length : 2, async (trial) => {
     if (outcome.faults.length > 0) say(`     ${outcome.faults.join('; ')}\n     the log: ${keepLog(trial, outcome)}`);
     if (outcome.unknownHosts.length > 0) say(`     asked in vain: ${outcome.unknownHosts.join(', ')}`);
   } catch (error) {
-    if (!(error instanceof NotHere)) throw error;
-    rows.set(trial, { trial, notRun: error.message });
-    say(`not run: ${title}\n     ${error.message.replaceAll('\n', '\n     ')}`);
+    const message = error instanceof Error ? error.message : String(error);
+    rows.set(trial, error instanceof NotHere ? { trial, notRun: message } : { trial, broken: message });
+    say(`${error instanceof NotHere ? 'not run:' : 'FAIL'} ${title}\n     ${message.replaceAll('\n', '\n     ')}`);
   }
 });
 const inOrder = chosen.flatMap((trial) => rows.get(trial) ?? []);
 say(`\n${table(inOrder)}`);
 if (write) writeTable(inOrder);
-const failed = inOrder.filter(({ outcome }) => outcome !== undefined && outcome.faults.length > 0);
+const failed = inOrder.filter(({ outcome, broken }) => broken !== undefined || (outcome?.faults.length ?? 0) > 0);
 say(`\n${inOrder.length - failed.length} passed, ${failed.length} failed`);
 process.exit(failed.length === 0 ? 0 : 1);
 

@@ -61,6 +61,9 @@ export interface Outcome {
 /** What Azure DevOps' ID tokens live, in seconds. */
 const REAL_LIFETIME = 600;
 
+/** Seconds that a job may take beside its pause. */
+const LONGEST = 240;
+
 /**
  * Runs a recipe with its tool, at the real names of the services. Throws where the tool cannot be had.
  * @param realTime gives ID tokens the ten minutes that they live in Azure DevOps
@@ -76,11 +79,12 @@ export async function run(trial: Trial, realTime: boolean, say: (text: string) =
     idTokenLifetimeSeconds: idTokenLifetime,
     accessTokenLifetimeSeconds: accessTokenLifetime,
   });
-  const surroundings = (await trial.prepare?.(cloud, folder)) ?? {};
   const names = realNames(cloud);
+  let surroundings: Surroundings = {};
   let scripts = 0;
   let begun = Number.POSITIVE_INFINITY;
   try {
+    surroundings = (await trial.prepare?.(cloud, folder)) ?? {};
     for (const [name, text] of Object.entries({ '.keep': '', ...trial.files })) {
       const file = join(folder, 'checkout', name);
       mkdirSync(dirname(file), { recursive: true });
@@ -89,6 +93,7 @@ export async function run(trial: Trial, realTime: boolean, say: (text: string) =
     const { twice = false, pool } = trial;
     const job = await runPipeline(cloud, pipelineOf(trial.recipe, { twice, ...(pool === undefined ? {} : { pool }) }), {
       ...names,
+      cancel: AbortSignal.timeout((idTokenLifetime + LONGEST) * 1000),
       variables: { ...names.variables, ...surroundings.variables },
       scriptEnvironment: {
         ...Object.assign({}, ...kits.map(({ environment }) => environment)),
