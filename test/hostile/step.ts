@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
+import { testMachine } from '../machine.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { type KnownSecret, leaksOf, secretsOf } from './leaks.ts';
 
@@ -94,7 +95,10 @@ export function surroundings(options: {
     ...(priority === undefined ? {} : { TEST_PRIORITY: String(priority) }),
   };
   if (Object.keys(told).length === 0) return {};
-  return { NODE_OPTIONS: `--require ${join(import.meta.dirname, 'surroundings.cjs')}`, ...told };
+  const file = join(import.meta.dirname, 'surroundings.cjs');
+  // A backslash would escape what follows it.
+  const there = testMachine()?.pathThere(file).replaceAll('\\', '/') ?? file;
+  return { NODE_OPTIONS: `--require ${there}`, ...told };
 }
 
 /** Clouds for tests that run side by side: each has one to itself for as long as it takes. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../scripts/layout.ts';
@@ -34,7 +34,8 @@ export function installWindows(): WindowsVersions {
   }
   mkdirSync(windowsFolder, { recursive: true });
   for (const version of [20, 24] as const) installNode(version);
-  compile('worker', 'worker.exe');
+  compile('worker');
+  compile('hold');
   installPrefix();
   return {
     wine: run('wine', ['--version']).trim(),
@@ -83,14 +84,12 @@ function installPrefix(): void {
   rmSync(join(prefix, 'dosdevices', 'd:'), { force: true });
   symlinkSync(tmpdir(), join(prefix, 'dosdevices', 'd:'));
   mkdirSync(join(prefix, 'drive_c', 'users', 'agent', 'AppData', 'Local', 'Temp'), { recursive: true });
-  compile('whoami', 'whoami.exe');
-  copyFileSync(join(windowsFolder, 'whoami.exe'), join(prefix, 'drive_c', 'windows', 'system32', 'whoami.exe'));
 }
 
-function compile(source: string, program: string): void {
-  const file = join(root, 'test', 'windows', `${source}.c`);
-  const options = ['-O2', '-Wall', '-Wextra', '-Wno-cast-function-type'];
-  run('x86_64-w64-mingw32-gcc-posix', [...options, '-o', join(windowsFolder, program), file, '-ladvapi32']);
+function compile(name: string): void {
+  const file = join(root, 'test', 'windows', `${name}.c`);
+  const options = ['-O2', '-Wall', '-Wextra', '-Wno-cast-function-type', '-municode'];
+  run('x86_64-w64-mingw32-gcc-posix', [...options, '-o', join(windowsFolder, `${name}.exe`), file]);
 }
 
 function wine(...args: string[]): string {

@@ -17,8 +17,10 @@ export const wineEnvironment: Environment = {
   WINEPREFIX: join(windowsFolder, 'prefix'),
   WINEARCH: 'win64',
   WINEDEBUG: '-all',
-  // The stand-in, for Wine's own knows no options; and nothing that would ask for a desktop.
-  WINEDLLOVERRIDES: 'whoami.exe=n;winemenubuilder.exe=d;mscoree=d;mshtml=d',
+  // Names of files are UTF-8.
+  LC_ALL: 'C.UTF-8',
+  // Nothing that would ask for a desktop.
+  WINEDLLOVERRIDES: 'winemenubuilder.exe=d;mscoree=d;mshtml=d',
 };
 
 /** The drive D: is the folder for temporary files; Z: is everything. */

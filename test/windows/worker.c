@@ -201,7 +201,7 @@ static void killTree(DWORD pid, int depth) {
     }
 }
 
-int main(void) {
+int wmain(void) {
     InitializeCriticalSection(&writing);
     input = GetStdHandle(STD_INPUT_HANDLE);
     output = GetStdHandle(STD_OUTPUT_HANDLE);
