@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { holds, inputsOfRule, visibleInputs } from '../../scripts/form.ts';
@@ -10,7 +10,7 @@ import { pictures } from '../../scripts/pictures.ts';
 import { digestOf, readPng } from '../../scripts/png.ts';
 import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent/agent.ts';
 import { readIdToken } from '../../tasks/EntraTokenV1/id-token/id-token.ts';
-import { exportFacts, exportVariables } from '../../tasks/EntraTokenV1/publish/exports.ts';
+import { exportFacts, exportVariables, MEMORY } from '../../tasks/EntraTokenV1/publish/exports.ts';
 import { publish } from '../../tasks/EntraTokenV1/publish/outputs.ts';
 import { publicCloud } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import {
@@ -22,6 +22,7 @@ import {
 } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { type Request, readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import type { OpenSource } from '../../tasks/EntraTokenV1/source/source.ts';
+import { isRecord } from '../../tasks/EntraTokenV1/text/json.ts';
 import { Secret } from '../../tasks/EntraTokenV1/text/secret.ts';
 import { fakeAgent } from '../unit/fake-agent.ts';
 
@@ -201,6 +202,33 @@ describe('task.json and the parser', () => {
   }
 });
 
+describe('the agents that can run the task', () => {
+  // From which version on an agent runs what has this key (azure-pipelines-tasks: docs/migrateNode20.md, migrateNode24.md).
+  const since: Record<string, string> = { Node20_1: '3.232.1', Node24: '4.265.0' };
+  const compare = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true });
+  const task = readJson('tasks/EntraTokenV1/task.json');
+  const handlersOf = (stage: string): string[] => Object.keys(isRecord(task[stage]) ? task[stage] : {});
+
+  for (const stage of ['execution', 'postjobexecution']) {
+    it(`are those that minimumAgentVersion says, by the handlers of ${stage}`, () => {
+      const versions = handlersOf(stage).map(
+        (handler) => since[handler] ?? assert.fail(`no version is known for ${handler}`),
+      );
+      // An agent passes over a handler that it does not know, and takes the next; without any, it fails the step.
+      assert.equal(task['minimumAgentVersion'], versions.sort(compare)[0]);
+    });
+  }
+
+  it('are named with the same version on every page', () => {
+    for (const page of ['overview.md', 'README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]) {
+      const text = page.endsWith('.md') ? readFileSync(join(root, page), 'utf8') : '';
+      for (const [, version] of text.matchAll(/\bagents? (\d+\.\d+\.\d+) or later/gi)) {
+        assert.equal(version, task['minimumAgentVersion'], page);
+      }
+    }
+  });
+});
+
 describe('the variables that task.json declares', () => {
   it('list exactly the outputs that the step sets', () => {
     assert.deepEqual(manifest.outputs.map(({ name }) => name).sort(), [...everyOutput()].sort());
@@ -349,6 +377,7 @@ function everyOutput(): Set<string> {
   const served = { url: 'http://127.0.0.1:1/', secret: token.token };
   const provided = { tokenFile: '/file', endpoint: { accessTokens: served, idTokens: served } };
   publish(request, open, new Map(request.scopes.map((line) => [line, token])), provided, {
+    ...fakeAgent({}).agent,
     setOutput: (name) => names.add(name),
   });
   for (const text of taskSources().values()) {
@@ -361,7 +390,7 @@ function everyOutput(): Set<string> {
 
 /** The names of all variables that exports can set. */
 function everyVariable(): Set<string> {
-  const names = new Set<string>();
+  const names = new Set<string>([MEMORY]);
   for (const source of ['azureRM', 'pipeline', 'kubernetes'] as const) {
     const { request, open } = everything(source);
     for (const name of exportVariables(exportFacts(request, open), '/file').keys()) {

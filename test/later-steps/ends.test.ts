@@ -117,6 +117,10 @@ test('where the main step failed after it had written the file, nothing is left 
   const { result, lookupId } = await runSteps(exportingStep, throughShim(shim));
   assert.equal(result.result, 'Failed');
   assert.match(result.log.join('\n'), /ET_REFRESHER/);
+  // Agents that protect outputs would refuse them to the next attempt (retryCountOnTaskFailure).
+  assert.deepEqual(result.outputs, {});
+  const exported = Object.keys(result.variables).filter((name) => /^(?:AZURE|AZCOPY|ARM|EntraToken)/i.test(name));
+  assert.deepEqual(exported, []);
   assertCleanEnd(result, lookupId);
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, test } from 'node:test';
 import { decodeJwt } from 'jose';
+import { stringify } from 'yaml';
 import { type JobOptions, runJob } from '../agent/job.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { entraError } from '../cloud/faults.ts';
@@ -374,8 +375,8 @@ test('the command that creates the missing credential says in the masked log wha
   const { iss = '', sub = '' } = decodeJwt(idToken);
   const given = (name: string): string[] => {
     const line = assertFailed(of(name), 'ET_SUBJECT_MISMATCH');
-    const command = /Create it with: az (.+?)(?: \. Copy| \(for a managed)/.exec(line)?.[1] ?? '';
-    const script = `printf '%s\\n' ${command.replace(/<(\w+)>/g, '$1')}`;
+    const command = /Create it, in Bash: (?:MSYS_NO_PATHCONV=1 )?az (.+?) \. The log/.exec(line)?.[1] ?? '';
+    const script = `printf '%s\\n' ${command}`;
     return execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n');
   };
   const [forApplication, forIdentity] = [given('prod'), given('managed')];
@@ -388,7 +389,49 @@ test('the command that creates the missing credential says in the masked log wha
 
 test('a plain output stays plain where the job has a secret variable of its name', async () => {
   const { of } = await runSteps(cloud, [{ name: 'entra', inputs: { azureSubscription: 'prod' } }], {
-    secretVariables: { tenantId: 'a-secret-of-the-job' },
+    secretVariables: { expiresOn: 'a-secret-of-the-job' },
   });
-  assert.equal(of('entra').outputs['tenantId']?.secret, false);
+  assert.equal(of('entra').outputs['expiresOn']?.secret, false);
+});
+
+// GitTools/actions #1400: given when the run was queued, they are read-only, and the agent would fail the step.
+test('the step succeeds where the job has read-only variables with the names of outputs that only inform', async () => {
+  const variables = [
+    { name: 'tenantId', value: 'x', readonly: true },
+    { name: 'CLIENTID', value: 'y', readonly: true },
+    { name: 'subscriptionId', value: 'z', readonly: true },
+  ];
+  const result = await runJob({
+    ...rehearsalOptions(cloud),
+    pipeline: stringify({
+      variables,
+      steps: [{ task: 'EntraToken@1', name: 'entra', inputs: { azureSubscription: 'prod' } }],
+    }),
+    variables: { ...jobVariables(cloud), 'agent.readOnlyVariables': 'true' },
+  });
+  assert.equal(result.result, 'Succeeded', result.log.join('\n'));
+  const names = Object.keys(result.outputs);
+  assert.ok(names.includes('entra.accessToken') && names.includes('entra.credentialSource'));
+  assert.deepEqual(
+    ['tenantId', 'clientId', 'subscriptionId'].filter((name) => names.includes(`entra.${name}`)),
+    [],
+  );
+  const said = result.log.filter((line) => /tenantId, clientId, subscriptionId: the job has variables/.test(line));
+  assert.equal(said.length, 1);
+});
+
+// azure-pipelines-tasks #1678, #21622.
+test('an export onto a secret variable of the job is a warning with the line to map', async () => {
+  const { job, of } = await runSteps(
+    cloud,
+    [{ name: 'entra', inputs: { azureSubscription: 'prod', exportEnvironment: 'terraform' } }],
+    {
+      secretVariables: { ARM_CLIENT_ID: '11111111-2222-4333-8444-555555555555', ARM_CLIENT_SECRET: 'a-secret-of-old' },
+    },
+  );
+  assertSucceeded(of('entra'));
+  const warnings = of('entra').step.issues.filter(({ type }) => type === 'warning');
+  assert.equal(warnings.length, 2, job.log.join('\n'));
+  assert.match(warnings[0]?.message ?? '', /ARM_CLIENT_ID as secret .* env: ARM_CLIENT_ID: \$\(ARM_CLIENT_ID\)/);
+  assert.match(warnings[1]?.message ?? '', /ARM_CLIENT_SECRET as well, which tools take before/);
 });

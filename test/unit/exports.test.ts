@@ -28,6 +28,7 @@ const facts: ExportFacts = {
   subscriptionId: 'subscription',
   serviceConnectionId: 'connection',
   fromAzureDevOps: true,
+  isBound: false,
 };
 const withoutConnection = { subscriptionId: undefined, serviceConnectionId: undefined };
 const workloadIdentity = {
@@ -112,19 +113,165 @@ for (const { title, kinds, changes = {}, file, variables } of [
   });
 }
 
-test('Terraform’s other way, left by an earlier step, is emptied', () => {
-  const earlier = { ARM_OIDC_TOKEN_FILE_PATH: '/old', ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID: 'old' };
-  const asking = fakeAgent({ variables: earlier });
-  setExports({ ...facts, kinds: new Set(['terraform']) }, undefined, asking.agent);
-  assert.equal(asking.told.set['ARM_OIDC_TOKEN_FILE_PATH'], '');
-  assert.equal(asking.told.set['ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID'], 'connection');
-  assert.ok(asking.told.log.some((line) => line.includes('SYSTEM_ACCESSTOKEN: $(System.AccessToken)')));
+const asking = { ...facts, kinds: new Set(['terraform'] as const) };
+const reading = { ...asking, ...withoutConnection };
 
-  const reading = fakeAgent({ variables: earlier });
-  setExports({ ...facts, ...withoutConnection, kinds: new Set(['terraform']) }, '/file', reading.agent);
-  assert.equal(reading.told.set['ARM_OIDC_TOKEN_FILE_PATH'], '/file');
-  assert.equal(reading.told.set['ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID'], '');
-  assert.equal(reading.told.set['ARM_OIDC_AZURE_SERVICE_CONNECTION_ID'], undefined, 'it never was there');
+/** What the job has after a step that exports these, as the next step finds it. */
+function jobAfter(exports: ExportFacts, file?: string, before: Record<string, string> = {}): Record<string, string> {
+  const { agent, told } = fakeAgent({ variables: before });
+  setExports(exports, file, agent);
+  return { ...before, ...told.set };
+}
+
+function exportAfter(variables: Record<string, string>, exports: ExportFacts, file?: string) {
+  const { agent, told } = fakeAgent({ variables });
+  setExports(exports, file, agent);
+  return { ...told, text: told.log.join('\n'), warned: told.warnings.join('\n') };
+}
+
+test('Terraform’s other way, exported by an earlier step, is emptied, and said', () => {
+  const first = exportAfter(jobAfter(reading, '/file'), asking);
+  assert.equal(first.set['ARM_OIDC_TOKEN_FILE_PATH'], '');
+  assert.equal(first.set['ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID'], 'connection');
+  assert.match(first.text, /SYSTEM_ACCESSTOKEN: \$\(System\.AccessToken\)/);
+  assert.match(first.text, /emptied +ARM_OIDC_TOKEN_FILE_PATH: /);
+  assert.deepEqual(first.warnings, []);
+
+  const second = exportAfter(jobAfter(asking), reading, '/file');
+  assert.equal(second.set['ARM_OIDC_TOKEN_FILE_PATH'], '/file');
+  assert.equal(second.set['ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID'], '');
+  assert.equal(second.set['ARM_OIDC_AZURE_SERVICE_CONNECTION_ID'], '');
+});
+
+// azure-pipelines-terraform #288, #232.
+for (const [title, later] of [
+  ['a connection of a management group', { ...asking, subscriptionId: undefined }],
+  ['the pipeline’s own identity', reading],
+  ['a private cloud', { ...asking, subscriptionId: undefined, terraformEnvironment: undefined }],
+] as const) {
+  test(`the subscription of an earlier step does not stay beside ${title}`, () => {
+    const { set, text } = exportAfter(jobAfter(asking), later, '/file');
+    assert.equal(set['ARM_SUBSCRIPTION_ID'], '');
+    assert.equal(set['ARM_ENVIRONMENT'], later.terraformEnvironment === undefined ? '' : undefined);
+    assert.match(text, /emptied +ARM_SUBSCRIPTION_ID/);
+  });
+}
+
+test('a value that a user set stays: before, in between, and where it is the same as the step’s', () => {
+  for (const variables of [
+    { ARM_SUBSCRIPTION_ID: 'mine' },
+    { ...jobAfter(asking), ARM_SUBSCRIPTION_ID: 'mine' },
+    jobAfter(asking, undefined, { ARM_SUBSCRIPTION_ID: 'subscription' }),
+  ]) {
+    const { set, text } = exportAfter(variables, reading, '/file');
+    assert.equal(set['ARM_SUBSCRIPTION_ID'], undefined);
+    assert.doesNotMatch(text, /emptied.*ARM_SUBSCRIPTION_ID/);
+  }
+});
+
+test('what a third step finds was exported by the second', () => {
+  const third = exportAfter(jobAfter(reading, '/file', jobAfter(asking)), { ...asking, subscriptionId: 'other' });
+  assert.equal(third.set['ARM_SUBSCRIPTION_ID'], 'other');
+  assert.equal(third.set['ARM_OIDC_TOKEN_FILE_PATH'], '');
+});
+
+test('AzCopy is not left in the tenant of an earlier step with the client of this one', () => {
+  const copying = { ...facts, kinds: new Set(['azcopy'] as const) };
+  const other = { ...facts, tenantId: 'other', kinds: new Set(['workloadIdentity'] as const) };
+  const { set } = exportAfter(jobAfter(copying, '/file'), other, '/file');
+  assert.equal(set['AZCOPY_TENANT_ID'], '');
+  assert.equal(set['AZCOPY_AUTO_LOGIN_TYPE'], '');
+  const same = exportAfter(jobAfter(copying, '/file'), { ...other, tenantId: 'tenant' }, '/file');
+  assert.equal(same.set['AZCOPY_TENANT_ID'], undefined);
+});
+
+test('a variable that a printed line made out to be the memory of exports empties nothing but these names', () => {
+  for (const memory of ['{', 'null', '[]', '{"PATH":"x"}', JSON.stringify({ ARM_SUBSCRIPTION_ID: 'x', PATH: {} })]) {
+    const { set } = exportAfter(
+      { 'EntraToken.Exported': memory, ARM_SUBSCRIPTION_ID: 'mine', PATH: '/bin' },
+      reading,
+      '/f',
+    );
+    assert.equal(set['ARM_SUBSCRIPTION_ID'], undefined);
+    assert.equal(set['PATH'], undefined);
+  }
+});
+
+test('azure-pipelines-tasks #1678, #21622: a secret variable of the job is named with the line to map', () => {
+  const { agent, told } = fakeAgent({ environment: { VSTS_SECRET_VARIABLES: '["arm_client_id","ARM_OTHER"]' } });
+  setExports(asking, undefined, agent);
+  assert.equal(told.warnings.length, 1);
+  assert.match(told.warnings[0] ?? '', /ARM_CLIENT_ID as secret variables .* env: ARM_CLIENT_ID: \$\(ARM_CLIENT_ID\)$/);
+});
+
+for (const [title, exports, environment, named] of [
+  [
+    'Terraform with a connection',
+    asking,
+    { ARM_CLIENT_SECRET: 'x', ARM_OIDC_TOKEN: 'x', ARM_CLIENT_CERTIFICATE_PATH: '/x', ARM_OIDC_TOKEN_FILE_PATH: '/x' },
+    ['ARM_CLIENT_CERTIFICATE_PATH', 'ARM_CLIENT_SECRET', 'ARM_OIDC_TOKEN', 'ARM_OIDC_TOKEN_FILE_PATH'],
+  ],
+  ['Terraform without one', reading, { ARM_OIDC_TOKEN: 'x', ARM_OIDC_REQUEST_TOKEN: 'x' }, ['ARM_OIDC_TOKEN']],
+  [
+    'the Azure SDKs',
+    { ...facts, kinds: new Set(['workloadIdentity'] as const) },
+    {
+      AZURE_CLIENT_SECRET: 'x',
+      AZURE_CLIENT_CERTIFICATE_PATH: '/x',
+      AZURE_USERNAME: 'x',
+      AZURE_TOKEN_CREDENTIALS: 'dev',
+    },
+    ['AZURE_CLIENT_SECRET', 'AZURE_CLIENT_CERTIFICATE_PATH', 'AZURE_USERNAME', 'AZURE_TOKEN_CREDENTIALS'],
+  ],
+  [
+    'a pod with an identity binding, whose tools would send it the token of Azure DevOps',
+    { ...facts, kinds: new Set(['workloadIdentity'] as const) },
+    { AZURE_KUBERNETES_TOKEN_PROXY: 'https://x' },
+    ['AZURE_KUBERNETES_TOKEN_PROXY'],
+  ],
+] satisfies [string, ExportFacts, Record<string, string>, string[]][]) {
+  test(`what tools take first is named: ${title}`, () => {
+    const { agent, told } = fakeAgent({ environment });
+    setExports(exports, '/file', agent);
+    assert.equal(told.warnings.length, 1, told.warnings.join('\n'));
+    assert.ok(told.warnings[0]?.startsWith(`The later steps find ${named.join(', ')} as well`), told.warnings[0]);
+  });
+}
+
+test('nothing is named where tools are content with what is there', () => {
+  const { agent, told } = fakeAgent({
+    environment: { AZURE_TOKEN_CREDENTIALS: 'WorkloadIdentityCredential', ARM_CLIENT_SECRET: '', ARM_USE_MSI: 'true' },
+  });
+  setExports({ ...facts, kinds: new Set(exportKinds) }, '/file', agent);
+  assert.deepEqual(told.warnings, []);
+});
+
+test('a secret variable that tools take first is named as well', () => {
+  const { agent, told } = fakeAgent({ environment: { VSTS_SECRET_VARIABLES: '["ARM_CLIENT_SECRET"]' } });
+  setExports(asking, undefined, agent);
+  assert.match(told.warnings.join(), /^Where a step maps the secret variables of the job, it finds ARM_CLIENT_SECRET/);
+});
+
+test('after a fallback, nobody is told that the tool asks Azure DevOps', () => {
+  const { agent, told } = fakeAgent({});
+  setExports({ ...facts, fromAzureDevOps: false, kinds: new Set(['azurePipelines']) }, undefined, agent);
+  assert.doesNotMatch(told.log.join('\n'), /asks for new tokens itself/);
+  assert.match(
+    told.warnings.join('\n'),
+    /azurePipelines: its tools ask Azure DevOps .* could not be asked in this step/,
+  );
+});
+
+test('Terraform, which knows no token proxy, is said not to work with an identity binding', () => {
+  const { agent, told } = fakeAgent({});
+  setExports({ ...reading, fromAzureDevOps: false, isBound: true }, '/file', agent);
+  assert.match(told.warnings.join('\n'), /terraform: the token of this pod is for an identity binding/);
+});
+
+test('what the job has already as it is to be is not set again: it may be read-only', () => {
+  const { set } = exportAfter({ ARM_CLIENT_ID: 'client', ARM_TENANT_ID: 'another' }, asking);
+  assert.equal(set['ARM_CLIENT_ID'], undefined);
+  assert.equal(set['ARM_TENANT_ID'], 'tenant');
 });
 
 const temporary = mkdtempSync(join(tmpdir(), 'unit-exports-'));

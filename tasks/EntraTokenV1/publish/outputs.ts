@@ -4,6 +4,7 @@ import type { Request } from '../request/request.ts';
 import type { ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
 import { instant } from '../text/text.ts';
+import { ownSubscription } from './exports.ts';
 import type { Provided } from './later-steps.ts';
 import { outputName } from './report.ts';
 
@@ -13,7 +14,7 @@ export function publish(
   source: OpenSource,
   tokens: ReadonlyMap<ScopeLine, AccessToken>,
   { tokenFile, endpoint }: Provided,
-  agent: Pick<Agent, 'setOutput'>,
+  agent: Pick<Agent, 'setOutput' | 'origins' | 'log'>,
 ): void {
   for (const [line, token] of tokens) {
     agent.setOutput(outputName(line, 'accessToken'), token.token);
@@ -36,12 +37,34 @@ export function publish(
     agent.setOutput('idTokenRequestUrl', endpoint.idTokens.url);
     agent.setOutput('idTokenRequestToken', endpoint.idTokens.secret);
   }
-  agent.setOutput('tokenType', 'Bearer');
-  agent.setOutput('tenantId', request.tenantId);
-  agent.setOutput('clientId', request.clientId);
-  if ('connection' in request.source && request.source.connection.subscriptionId !== undefined) {
-    agent.setOutput('subscriptionId', request.source.connection.subscriptionId);
+  informing(request, source, agent);
+}
+
+/**
+ * Sets the outputs that only inform. The agent judges an output by its plain name, and fails the step where that is a
+ * read-only variable of the job, such as one that was given when the run was queued; which ones are is told to nobody.
+ */
+function informing(request: Request, source: OpenSource, agent: Pick<Agent, 'setOutput' | 'origins' | 'log'>): void {
+  const outputs: readonly (readonly [string, string | undefined])[] = [
+    ['tokenType', 'Bearer'],
+    ['tenantId', request.tenantId],
+    ['clientId', request.clientId],
+    ['subscriptionId', ownSubscription(request)],
+    ['credentialSource', source.kind],
+    ['authorityHost', `${request.authority}/`],
+  ];
+  const taken: string[] = [];
+  for (const [name, value] of outputs) {
+    if (value !== undefined && agent.origins.variables.has(name)) {
+      taken.push(name);
+    } else if (value !== undefined) {
+      agent.setOutput(name, value);
+    }
   }
-  agent.setOutput('credentialSource', source.kind);
-  agent.setOutput('authorityHost', `${request.authority}/`);
+  if (taken.length > 0) {
+    agent.log(
+      `Not set       ${taken.join(', ')}: the job has variables of these names, and the agent refuses an output with the ` +
+        'name of a read-only one',
+    );
+  }
 }
