@@ -1,6 +1,6 @@
 import './build-constants.ts';
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { type IdTokenAddress, readJob } from '../../tasks/EntraTokenV1/agent/job.ts';
 import { china, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import { readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
@@ -236,11 +236,56 @@ for (const { title, inputs, says } of [
   });
 }
 
+for (const [inputs, says] of [
+  [
+    { exportEnvironment: 'terrafrom' },
+    /exportEnvironment has 'terrafrom': did you mean terraform\? It has to be one of/,
+  ],
+  [{ exportEnvironment: 'dotnet' }, /'dotnet': it has to be one of tokenFile, /],
+  [{ enableCae: 'ture' }, /enableCae is 'ture': did you mean true\? It has to be true or false\./],
+  [{ kubernetesFallback: 'no' }, /kubernetesFallback is 'no': did you mean false\?/],
+  [{ tokenEndpoint: 'accessToken' }, /tokenEndpoint has 'accessToken': did you mean accessTokens\?/],
+] as const) {
+  test(`a misspelt value has the nearest one beside it: ${JSON.stringify(inputs)}`, () => {
+    assert.throws(() => read({ inputs: { ...rm, ...inputs } }), says);
+  });
+}
+
+describe('an input that the task does not have', () => {
+  const warningsOf = (environment: Record<string, string>, variables: Record<string, string> = {}): string[] => {
+    const { agent, told } = fakeAgent({ inputs: rm, environment, variables, connections });
+    readRequest(agent);
+    return told.warnings;
+  };
+  for (const [name, meant] of [
+    ['SCOPE', 'scopes'],
+    ['KUBERNETESFALBACK', 'kubernetesFallback'],
+    ['AZURESUBSRIPTION', 'azureSubscription'],
+    ['TENANT', 'tenantId'],
+  ] as const) {
+    test(`is a warning with the nearest name: ${name}`, () => {
+      assert.deepEqual(warningsOf({ [`INPUT_${name}`]: 'x' }), [
+        `The task has no input ${name}, so its value is not used. Did you mean ${meant}?`,
+      ]);
+    });
+  }
+  test('is a warning with all names where none is near', () => {
+    assert.match(warningsOf({ INPUT_WHATEVER: 'x' }).join(), /The inputs are credentialSource, .*azureSubscription\.$/);
+  });
+  test('is none of those that the agent passes unset, nor the alias', () => {
+    assert.deepEqual(warningsOf({ INPUT_SCOPES: '', INPUT_CLAIMS: '', INPUT_AZURESUBSCRIPTION: 'prod' }), []);
+  });
+  test('is no variable of the pipeline that looks alike', () => {
+    assert.deepEqual(warningsOf({}, { 'input.scope': 'x' }), []);
+  });
+});
+
 test('of a source that there is not, nothing else is said', () => {
   const inputs = { credentialSource: 'devops', azureDevOpsServiceConnection: 'user', clientId: 'x' };
   assert.throws(() => read({ inputs }), {
     code: 'ET_INPUT',
-    message: "credentialSource is 'devops', but can only be azureRM, azureDevOps, pipeline, kubernetes.",
+    message:
+      "credentialSource is 'devops': did you mean azureDevOps? It has to be one of azureRM, azureDevOps, pipeline, kubernetes.",
   });
 });
 

@@ -135,22 +135,24 @@ for (const { title, text, lines } of [
 }
 
 for (const { title, text, says } of [
-  { title: 'an unknown preset', text: 'vault', says: ["line 1: 'vault' is no preset"] },
+  { title: 'a misspelt preset', text: 'kyeVault', says: ['did you mean keyVault?'] },
+  { title: 'a preset that is none', text: 'lighthouse', says: ["'lighthouse' is not a preset"] },
+  { title: 'part of a preset', text: 'vault', says: ["line 1: 'vault': did you mean keyVault?"] },
   { title: 'a line that is only a name', text: 'kv =', says: ["the name 'kv' has no scope"] },
-  { title: 'a line that is only a sign', text: '=', says: ["'' is no name"] },
-  { title: 'a scope without its name', text: '= arm', says: ["'' is no name"] },
-  { title: 'a name that begins with a digit', text: '1st = arm', says: ["'1st' is no name"] },
+  { title: 'a line that is only a sign', text: '=', says: ["'' is not a name"] },
+  { title: 'a scope without its name', text: '= arm', says: ["'' is not a name"] },
+  { title: 'a name that begins with a digit', text: '1st = arm', says: ["'1st' is not a name"] },
   // Such a name would make an output that no macro can be told from another.
-  { title: 'a name with a dot', text: 'a.b = arm', says: ["'a.b' is no name"] },
-  { title: 'a name with a letter that is none of A to Z', text: 'größe = arm', says: ['is no name'] },
-  { title: 'a name twice', text: 'a = arm\nA = graph', says: ["lines 1 and 2: the name 'A' stands twice"] },
+  { title: 'a name with a dot', text: 'a.b = arm', says: ["'a.b' is not a name"] },
+  { title: 'a name with a letter that is none of A to Z', text: 'größe = arm', says: ['is not a name'] },
+  { title: 'a name twice', text: 'a = arm\nA = graph', says: ["lines 1 and 2: the name 'A' is used twice"] },
   { title: 'two lines without a name', text: 'arm\n\ngraph', says: ['lines 1 and 3: only one line'] },
-  { title: 'two resources in a line', text: 'https://a.b https://c.d', says: ['blank or comma inside'] },
-  { title: 'commas instead of lines', text: 'arm,graph', says: ['blank or comma inside'] },
-  { title: 'commas between resources', text: 'https://a.b,https://c.d', says: ['blank or comma inside'] },
+  { title: 'two resources in a line', text: 'https://a.b https://c.d', says: ['contains a space or a comma'] },
+  { title: 'commas instead of lines', text: 'arm,graph', says: ['contains a space or a comma'] },
+  { title: 'commas between resources', text: 'https://a.b,https://c.d', says: ['contains a space or a comma'] },
   { title: 'an invisible character', text: 'https://va\u200bult.azure.net', says: ['va\\u200bult'] },
   { title: 'a host without its scheme', text: 'vault.azure.net', says: ['did you mean https://vault.azure.net?'] },
-  { title: 'a quote in a resource', text: "https://a.b/'", says: ['is no preset'] },
+  { title: 'a quote in a resource', text: "https://a.b/'", says: ['is not a preset'] },
   { title: 'every fault of several lines', text: 'x\ny = z\n= arm', says: ['line 1:', 'line 2:', 'line 3:'] },
 ]) {
   test(`scopes: ${title} is a fault`, () => {
@@ -166,7 +168,7 @@ for (const { title, text, says } of [
 test('scopes: comments alone are a fault', () => {
   const faults: string[] = [];
   readScopes('# arm\n', publicCloud, faults);
-  assert.deepEqual(faults, ['scopes names no resource; leave it out for the default, or write one a line.']);
+  assert.deepEqual(faults, ['scopes names no resource; leave it out for the default, or write one resource on each line.']);
 });
 
 for (const [text, said] of [

@@ -21,8 +21,8 @@ function entries<Name extends string>(table: Record<Name, Entry>): Readonly<Reco
 export const catalogue = entries({
   // What the step was given.
   ET_INPUT: {
-    reason: 'The inputs of the step do not fit together.',
-    remedy: 'Correct each of them; nothing was requested yet.',
+    reason: 'A value is misspelt, missing, or does not go with the others.',
+    remedy: 'Correct the inputs of the step; no request was made.',
   },
   ET_CONNECTION_UNAVAILABLE: {
     reason: 'The service connection was deleted, or the pipeline may not use it.',

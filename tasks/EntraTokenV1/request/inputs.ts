@@ -1,6 +1,7 @@
 import type { Agent } from '../agent/agent.ts';
 import { Failure } from '../failure/failure.ts';
 import { isRecord } from '../text/json.ts';
+import { nearest } from '../text/nearest.ts';
 import { printable } from '../text/text.ts';
 import { readAuthority } from './authority.ts';
 import { isIdentifier } from './connection.ts';
@@ -69,8 +70,40 @@ export const UNUSABLE = 'unusable';
 /** What is wrong with the inputs: in a sentence, or with a code of its own where it is the only fault. */
 export type Fault = string | Failure;
 
+/** The other name of the input connectedServiceNameARM, and the one that users write. */
+const alias = 'azureSubscription';
+
 /** The inputs as users write them. */
-export const writtenAs = (name: InputName): string => (name === 'connectedServiceNameARM' ? 'azureSubscription' : name);
+export const writtenAs = (name: InputName): string => (name === 'connectedServiceNameARM' ? alias : name);
+
+/** Warns of each input that the task does not have: the agent passes it on, and it would do nothing in silence. */
+export function warnOfUnknownInputs({ origins, warn }: Pick<Agent, 'origins' | 'warn'>): void {
+  const known = [...inputNames, alias];
+  for (const name of origins.inputNames) {
+    if (!known.some((one) => one.toUpperCase() === name)) {
+      const meant = nearest(name, known);
+      const hint = meant === undefined ? `The inputs are ${known.join(', ')}.` : `Did you mean ${meant}?`;
+      warn(`The task has no input ${printable(name, 60)}, so its value is not used. ${hint}`);
+    }
+  }
+}
+
+/** The nearest of the choices first, then all of them. */
+export function suggestion(value: string, choices: readonly string[]): string {
+  const meant = nearest(value, choices);
+  const all = choices.length < 3 ? choices.join(' or ') : `one of ${choices.join(', ')}`;
+  return meant === undefined ? `it has to be ${all}.` : `did you mean ${meant}? It has to be ${all}.`;
+}
+
+/** Words of YAML and of shells that mean one of the two. */
+const yesOrNo: Readonly<Record<string, string>> = {
+  yes: 'true',
+  on: 'true',
+  1: 'true',
+  no: 'false',
+  off: 'false',
+  0: 'false',
+};
 
 /** Reads every input; what is wrong with one is added to `faults`, and the value left out or marked as unusable. */
 export function readInputs(agent: Agent, faults: Fault[]): Inputs {
@@ -87,7 +120,7 @@ export function readInputs(agent: Agent, faults: Fault[]): Inputs {
   const flag = (name: InputName, byDefault: boolean): boolean => {
     const value = text(name).toLowerCase();
     if (!['', 'true', 'false'].includes(value)) {
-      faults.push(`${name} is '${printable(value, 40)}', but can only be true or false.`);
+      faults.push(`${name} is '${printable(value, 40)}': ${suggestion(yesOrNo[value] ?? value, ['true', 'false'])}`);
     }
     return value === '' ? byDefault : value === 'true';
   };
@@ -128,7 +161,7 @@ function readAuthorityHost(text: string, faults: Fault[]): string | undefined {
 function readSource(text: string, faults: Fault[]): CredentialSource | undefined {
   const source = credentialSources.find((candidate) => candidate.toLowerCase() === (text || 'azureRM').toLowerCase());
   if (source === undefined) {
-    faults.push(`credentialSource is '${printable(text, 40)}', but can only be ${credentialSources.join(', ')}.`);
+    faults.push(`credentialSource is '${printable(text, 40)}': ${suggestion(text, credentialSources)}`);
   }
   return source;
 }
@@ -152,7 +185,7 @@ function readKinds<Kind extends string>(
   for (const word of list(text)) {
     const kind = choices.find((candidate) => candidate.toLowerCase() === word.toLowerCase());
     if (kind === undefined) {
-      faults.push(`${name} names '${printable(word, 40)}', but can only have ${choices.join(', ')}.`);
+      faults.push(`${name} has '${printable(word, 40)}': ${suggestion(word, choices)}`);
     } else {
       kinds.add(kind);
     }

@@ -13,6 +13,7 @@ import {
   identityInputs,
   readInputs,
   UNUSABLE,
+  warnOfUnknownInputs,
 } from './inputs.ts';
 import { readScopes, type ScopeLine } from './scopes.ts';
 
@@ -41,6 +42,7 @@ export interface Request {
  * where there is only one, it has the code of that.
  */
 export function readRequest(agent: Agent): Request {
+  warnOfUnknownInputs(agent);
   const faults: Fault[] = [];
   const inputs = readInputs(agent, faults);
   const identity = isWhole(inputs, faults) ? tryIdentity(inputs, agent, faults) : undefined;

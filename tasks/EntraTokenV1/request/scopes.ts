@@ -1,3 +1,4 @@
+import { nearest } from '../text/nearest.ts';
 import { isHardToSee, printable, visible } from '../text/text.ts';
 import { type Cloud, type PresetName, presetNames } from './clouds.ts';
 
@@ -41,7 +42,7 @@ export function readScopes(text: string, cloud: Cloud, faults: string[]): ScopeL
     const said = printable(visible(asked), 200);
     if (name !== undefined && !NAME.test(name)) {
       faults.push(
-        `scopes, line ${line}: '${printable(visible(name), 100)}' is no name; a name starts with a letter and has ` +
+        `scopes, line ${line}: '${printable(visible(name), 100)}' is not a name; a name starts with a letter and has ` +
           "letters, digits and '_'.",
       );
       continue;
@@ -60,15 +61,15 @@ export function readScopes(text: string, cloud: Cloud, faults: string[]): ScopeL
     if (same === undefined) {
       lines.push(read);
     } else if (name === undefined) {
-      faults.push(
-        `scopes, lines ${same.line} and ${line}: only one line may go without a name; write 'name = ${said}'.`,
-      );
+      faults.push(`scopes, lines ${same.line} and ${line}: only one line may have no name; write 'name = ${said}'.`);
     } else {
-      faults.push(`scopes, lines ${same.line} and ${line}: the name '${name}' stands twice (case does not count).`);
+      faults.push(
+        `scopes, lines ${same.line} and ${line}: the name '${name}' is used twice (names are not case-sensitive).`,
+      );
     }
   }
   if (lines.length === 0 && faults.length === 0) {
-    faults.push('scopes names no resource; leave it out for the default, or write one a line.');
+    faults.push('scopes names no resource; leave it out for the default, or write one resource on each line.');
   }
   return lines;
 }
@@ -126,11 +127,11 @@ function resolve(asked: string, cloud: Cloud): { scope: string } | { fault: stri
   const several = asked.split(/[,;]/u).map(trimmed);
   if (/\s/u.test(asked) || (several.length > 1 && several.every((part) => isPreset(part) || isResource(part)))) {
     return {
-      fault: `'${said}' has a blank or comma inside; Entra gives one token for one resource, so write one a line.`,
+      fault: `'${said}' contains a space or a comma; Entra issues a token for one resource, so write one resource on each line.`,
     };
   }
   if ([...asked].some(isHardToSee)) {
-    return { fault: `'${said}' holds a character that cannot be seen; write the line anew.` };
+    return { fault: `'${said}' holds a character that cannot be seen; type the line again.` };
   }
   const preset = presetOf(asked);
   if (preset !== undefined) {
@@ -140,11 +141,14 @@ function resolve(asked: string, cloud: Cloud): { scope: string } | { fault: stri
   if (isResource(resource)) {
     return { scope: withDefault(resource) };
   }
-  const host = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/\S*)?$/i.test(resource) ? ` (did you mean https://${resource}?)` : '';
+  const isHost = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/\S*)?$/i.test(resource);
+  const meant = isHost ? `https://${resource}` : nearest(resource, presetNames);
+  const what = 'is not a preset, a resource URI such as https://vault.azure.net, or an application ID';
   return {
     fault:
-      `'${said}' is no preset (${presetNames.join(', ')}), no resource URI such as https://vault.azure.net, ` +
-      `and no application ID${host}.`,
+      meant === undefined
+        ? `'${said}' ${what}. The presets are ${presetNames.join(', ')}.`
+        : `'${said}': did you mean ${meant}? As it is, it ${what}.`,
   };
 }
 
