@@ -79,7 +79,7 @@ const table: BadInput[] = [
     title: 'an unknown preset',
     inputs: prod({ scopes: 'keyVault\nx = keyvaults' }),
     code: 'ET_INPUT',
-    says: [/line 2/, /keyvaults/, /keyVault,/],
+    says: [/line 2/, /'keyvaults': did you mean keyVault\?/],
     ...before0,
   },
   {
@@ -93,7 +93,7 @@ const table: BadInput[] = [
     title: 'two lines without a name',
     inputs: prod({ scopes: 'arm\nkeyVault' }),
     code: 'ET_INPUT',
-    says: [/lines 1 and 2/, /without a name/],
+    says: [/lines 1 and 2/, /may have no name/],
     ...before0,
   },
   { title: 'a line that is only a name', inputs: prod({ scopes: 'kv =' }), code: 'ET_INPUT', says: [/kv/], ...before0 },

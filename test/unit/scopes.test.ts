@@ -168,7 +168,9 @@ for (const { title, text, says } of [
 test('scopes: comments alone are a fault', () => {
   const faults: string[] = [];
   readScopes('# arm\n', publicCloud, faults);
-  assert.deepEqual(faults, ['scopes names no resource; leave it out for the default, or write one resource on each line.']);
+  assert.deepEqual(faults, [
+    'scopes names no resource; leave it out for the default, or write one resource on each line.',
+  ]);
 });
 
 for (const [text, said] of [

@@ -143,12 +143,12 @@ function resolve(asked: string, cloud: Cloud): { scope: string } | { fault: stri
   }
   const isHost = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/\S*)?$/i.test(resource);
   const meant = isHost ? `https://${resource}` : nearest(resource, presetNames);
-  const what = 'is not a preset, a resource URI such as https://vault.azure.net, or an application ID';
+  const forms = 'a preset, a resource URI such as https://vault.azure.net, or an application ID';
   return {
     fault:
       meant === undefined
-        ? `'${said}' ${what}. The presets are ${presetNames.join(', ')}.`
-        : `'${said}': did you mean ${meant}? As it is, it ${what}.`,
+        ? `'${said}' is not ${forms}. The presets are ${presetNames.join(', ')}.`
+        : `'${said}': did you mean ${meant}? A scope is ${forms}.`,
   };
 }
 
