@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { lineReader, runProcess, type StreamName } from './process.ts';
+import { lineReader, runProcess, type StreamName, type Waits } from './process.ts';
 
 describe('lineReader', () => {
   const cases: [pieces: string[], lines: string[], why: string][] = [
@@ -23,10 +23,21 @@ describe('lineReader', () => {
   }
 });
 
-describe('runProcess', () => {
+/** A wait that has to end: a busy machine has run the process meanwhile, and what it printed was read. Milliseconds. */
+const SHORT_MS = 2000;
+
+/** A wait that must not end. Milliseconds. */
+const LONG_MS = 60_000;
+
+describe('runProcess', { concurrency: 4 }, () => {
   function run(
     script: string,
-    options: { cancel?: AbortSignal; abandon?: AbortSignal; onLine?: (line: string) => void; streamMs?: number } = {},
+    options: {
+      cancel?: AbortSignal;
+      abandon?: AbortSignal;
+      onLine?: (line: string) => void;
+      waits?: Partial<Waits>;
+    } = {},
   ): { exitCode: Promise<number | null>; lines: string[]; text: Record<StreamName, string>; pid: () => number } {
     const lines: string[] = [];
     const text = { stdout: '', stderr: '' };
@@ -48,7 +59,7 @@ describe('runProcess', () => {
       },
       cancel: options.cancel ?? new AbortController().signal,
       abandon: options.abandon ?? new AbortController().signal,
-      waits: { interruptMs: 400, terminateMs: 400, streamMs: options.streamMs ?? 60_000 },
+      waits: { interruptMs: LONG_MS, terminateMs: LONG_MS, streamMs: LONG_MS, ...options.waits },
     });
     return { exitCode, lines, text, pid: () => started };
   }
@@ -72,16 +83,29 @@ describe('runProcess', () => {
 
   const stubborn = (signals: string): string =>
     `for (const s of ${signals}) process.on(s, () => console.log(s)); console.log('up'); setInterval(() => {}, 1000)`;
-  const cancellations: { signals: string; exitCode: number; heard: string[]; why: string }[] = [
-    { signals: '[]', exitCode: 130, heard: [], why: 'SIGINT ends what does not listen' },
-    { signals: "['SIGINT']", exitCode: 143, heard: ['SIGINT'], why: 'SIGTERM follows' },
-    { signals: "['SIGINT', 'SIGTERM']", exitCode: 137, heard: ['SIGINT', 'SIGTERM'], why: 'SIGKILL ends it all' },
+  const cancellations: { signals: string; exitCode: number; heard: string[]; waits: Partial<Waits>; why: string }[] = [
+    { signals: '[]', exitCode: 130, heard: [], waits: {}, why: 'SIGINT ends what does not listen' },
+    {
+      signals: "['SIGINT']",
+      exitCode: 143,
+      heard: ['SIGINT'],
+      waits: { interruptMs: SHORT_MS },
+      why: 'SIGTERM follows',
+    },
+    {
+      signals: "['SIGINT', 'SIGTERM']",
+      exitCode: 137,
+      heard: ['SIGINT', 'SIGTERM'],
+      waits: { interruptMs: SHORT_MS, terminateMs: SHORT_MS },
+      why: 'SIGKILL ends it all',
+    },
   ];
-  for (const { signals, exitCode, heard, why } of cancellations) {
+  for (const { signals, exitCode, heard, waits, why } of cancellations) {
     it(`cancels a process that listens to ${signals}: ${why}`, async () => {
       const cancel = new AbortController();
       const running = run(stubborn(signals), {
         cancel: cancel.signal,
+        waits,
         onLine: (line) => {
           if (line === 'up') cancel.abort();
         },
@@ -96,7 +120,7 @@ describe('runProcess', () => {
 
   it('does not wait for ever for a child that holds the streams, and lets the child be', async () => {
     const child = `require('child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })`;
-    const { exitCode, lines } = run(`console.log(${child}.pid); process.exit(0)`, { streamMs: 50 });
+    const { exitCode, lines } = run(`console.log(${child}.pid); process.exit(0)`, { waits: { streamMs: SHORT_MS } });
     assert.equal(await exitCode, 0);
     const pid = Number(lines[0]?.replace('stdout ', ''));
     assert.equal(process.kill(pid, 0), true);
