@@ -3,6 +3,7 @@ import { fuzz } from './fuzz.ts';
 import { places } from './places.ts';
 import { rows } from './rows.ts';
 import { Report, type Section } from './section.ts';
+import { steady } from './steady.ts';
 import { tokenFile } from './token-file.ts';
 import { windows } from './windows.ts';
 
@@ -13,7 +14,7 @@ const HELP = `The long tests, on the packaged extension.
   npm run soak -- SECTION SCALE  that section with another number of cases
 `;
 
-const sections: Section[] = [rows, places, fuzz, crowd, tokenFile, windows];
+const sections: Section[] = [rows, steady, places, fuzz, crowd, tokenFile, windows];
 const [name, scale] = process.argv.slice(2);
 const chosen = sections.filter((section) => name === undefined || section.name === name);
 const size = scale === undefined ? undefined : Number(scale);
