@@ -138,12 +138,12 @@ function lateBound(token: string): IdTokens {
 }
 
 function openKubernetes(
-  { path, audience, binding: variables }: Extract<SourceOrders, { kind: 'kubernetes' }>,
+  { path, binding: variables }: Extract<SourceOrders, { kind: 'kubernetes' }>,
   send: Send,
   surroundings: Omit<WireSurroundings, 'pool'>,
 ): BackgroundSource {
   const binding = readIdentityBinding(variables);
-  const toExchange = (): ReturnType<typeof readTokenFile> => readTokenFile({ path, audience, ...clocks, mask });
+  const toExchange = (): ReturnType<typeof readTokenFile> => readTokenFile({ path, ...clocks, mask });
   const toHandOut = async (): ReturnType<IdTokens['toHandOut']> => {
     const idToken = await toExchange();
     return { idToken, leftMs: idToken.expiresAt - clocks.now() };

@@ -12,6 +12,7 @@ import type { Provided } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
 import { reportFederation, reportIdentity, reportRetirement, reportTokens } from './publish/report.ts';
 import type { Source } from './request/identity.ts';
+import { rememberPod } from './request/pod.ts';
 import { type Request, readRequest } from './request/request.ts';
 import type { ScopeLine } from './request/scopes.ts';
 import { type OpenSource, openSource } from './source/source.ts';
@@ -65,7 +66,9 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   }
   publish(request, source, tokens, provided, agent);
   if (request.exports.size > 0) {
-    setExports(exportFacts(request, source), provided.tokenFile, agent);
+    const facts = exportFacts(request, source);
+    setExports(facts, provided.tokenFile, agent);
+    rememberPod(facts.kinds, request.pod, agent);
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Agent } from './agent/agent.ts';
 import { removeKeptCode } from './agent/earlier-versions.ts';
 import { markProcess } from './background/processes.ts';
-import { processOrigins, withhold } from './origins/process.ts';
+import { prepareEnvironment, processOrigins } from './origins/process.ts';
 
 const above = process.ppid;
 /** Which process started the step: the one above, unless newer-node.js stands between and tells its own. */
@@ -76,7 +76,7 @@ async function main(): Promise<void> {
   // A hundred debug lines come before the first request: they go out as one write, and not one by one.
   process.stdout.cork();
   const origins = processOrigins(__dirname);
-  const withheld = withhold();
+  const withheld = prepareEnvironment(origins);
   const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent/agent.ts'), import('./run.ts')]);
   const agent = pipelineAgent(origins, withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));

@@ -20,6 +20,8 @@ export interface CommandScope {
   declaredOutputs: ReadonlySet<string>;
   /** The step's visible and invisible endpoints: `setendpoint` reaches them all. */
   endpoints: Endpoint[];
+  /** As in agents before 4.274.1: `setendpoint` reaches the job's own connection too. */
+  systemEndpointIsOpen: boolean;
   /** Folders that were put in front of PATH, for the whole job. */
   prependedPath: string[];
   /** Outputs of the job, as `step.name`. */
@@ -210,7 +212,10 @@ function attach(type: string, name: string, path: string, { record }: CommandSco
   record.attachments.push({ type, name, path });
 }
 
-function setEndpoint({ properties, data }: Command, { record, masker, endpoints }: CommandScope): void {
+function setEndpoint(
+  { properties, data }: Command,
+  { record, masker, endpoints, systemEndpointIsOpen }: CommandScope,
+): void {
   if (data === '') throw missing('Enter a valid value for setendpoint.');
   const field = (properties.get('field') ?? '').toLowerCase();
   if (field === '') throw missing("Required field 'field' is missing in ##vso[task.setendpoint] command.");
@@ -220,7 +225,7 @@ function setEndpoint({ properties, data }: Command, { record, masker, endpoints 
   const system = id === '00000000-0000-0000-0000-000000000000';
   const endpoint = endpoints.find((one) => (system ? one.system : one.key.toLowerCase() === id));
   if (endpoint === undefined) throw missing(`Service connection '${id}' is not declared for this job.`);
-  if (endpoint.system) {
+  if (endpoint.system && !systemEndpointIsOpen) {
     record.warning(`Modification of system endpoint '${endpoint.name}' is not allowed via setendpoint command.`);
     return;
   }

@@ -37,6 +37,8 @@ export interface StepEnvironment {
   env: Environment;
   variables: Variables;
   prependedPath: readonly string[];
+  /** As in agents before 5.277: a variable wins over an input or a connection that has its name in the environment. */
+  variablesWin: boolean;
   /** Where the process runs, if that is not this machine. */
   remote: { machine: Machine } | undefined;
 }
@@ -48,14 +50,19 @@ export interface StepEnvironment {
 export function taskEnvironment(step: StepEnvironment, task: TaskEnvironment): Environment {
   const all = step.variables.all();
   const secrets = all.filter((variable) => variable.secret);
-  const added: Environment = {
-    ...step.env,
+  const ofVariables: Environment = {
     ...publicVariables(all),
     VSTS_PUBLIC_VARIABLES: names(all.filter((variable) => !variable.secret)),
     ...prefixed('SECRET_', secrets),
     VSTS_SECRET_VARIABLES: names(secrets),
+  };
+  const ofTask: Environment = {
     ...Object.fromEntries([...task.inputs].map(([name, value]) => [`INPUT_${environmentName(name)}`, value])),
     ...Object.assign({}, ...task.endpoints.map(endpointVariables)),
+  };
+  const added: Environment = {
+    ...step.env,
+    ...(step.variablesWin ? { ...ofTask, ...ofVariables } : { ...ofVariables, ...ofTask }),
     ...prefixed('VSTS_TASKVARIABLE_', task.taskVariables.all()),
   };
   return compose(step, added);

@@ -1,7 +1,8 @@
 import { arch, hostname } from 'node:os';
+import { isBefore } from './agent-home.ts';
 import { asText, evaluateExpression } from './condition.ts';
 import type { Endpoint } from './environment.ts';
-import type { JobOptions, JobResult } from './job.ts';
+import { CURRENT_AGENT, type JobOptions, type JobResult } from './job.ts';
 import type { Masker } from './masker.ts';
 import { LOOKUP_ID } from './orphans.ts';
 import type { JobDefinition, VariableDefinition } from './pipeline.ts';
@@ -9,7 +10,11 @@ import type { Variables } from './variables.ts';
 import type { Workspace } from './workspace.ts';
 
 /** The job's own connection, where it has a token, and those of the pipeline; their secrets are masked. */
-export function jobEndpoints({ jobToken, collectionUri, connections = [] }: JobOptions, masker: Masker): Endpoint[] {
+export function jobEndpoints(
+  { jobToken, collectionUri, connections = [], agentVersion = CURRENT_AGENT }: JobOptions,
+  masker: Masker,
+): Endpoint[] {
+  const masksIdTokens = !isBefore(agentVersion, '5.278.0');
   const own: Endpoint = {
     key: 'SYSTEMVSSCONNECTION',
     name: 'SystemVssConnection',
@@ -34,7 +39,8 @@ export function jobEndpoints({ jobToken, collectionUri, connections = [] }: JobO
   ];
   for (const { parameters } of endpoints) {
     for (const [name, value] of Object.entries(parameters)) {
-      if (!HARMLESS_PARAMETERS.has(name.toLowerCase())) masker.add(value);
+      const isMasked = name.toLowerCase() === 'idtoken' ? masksIdTokens : !HARMLESS_PARAMETERS.has(name.toLowerCase());
+      if (isMasked) masker.add(value);
     }
   }
   return endpoints;
@@ -121,7 +127,13 @@ export function dependencyValue(
 export function setAgentVariables(
   variables: Variables,
   workspace: Workspace,
-  { jobName, lookupId, isHosted, os }: { jobName: string; lookupId: string; isHosted: boolean; os: string | undefined },
+  {
+    jobName,
+    lookupId,
+    isHosted,
+    os,
+    agentVersion,
+  }: { jobName: string; lookupId: string; isHosted: boolean; os: string | undefined; agentVersion: string },
 ): void {
   const systems: Partial<Record<NodeJS.Platform, string>> = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows_NT' };
   const values = {
@@ -142,7 +154,7 @@ export function setAgentVariables(
     'system.isdockercontainer': '0',
     'agent.ToolsDirectory': workspace.tools,
     'agent.TempDirectory': workspace.temp,
-    'agent.version': '4.265.1',
+    'agent.version': agentVersion,
     'agent.jobstatus': 'Succeeded',
     'agent.builddirectory': workspace.pipeline,
     'pipeline.workspace': workspace.pipeline,

@@ -821,10 +821,13 @@ describe('the Node that runs a task', () => {
   ];
   for (const [options, node, why] of cases) {
     it(`is ${node.slice(-7)} with ${JSON.stringify(options)}: ${why}`, async () => {
-      const result = await run(`steps:\n${step('console.log(process.argv0, process.argv.length)')}`, {
-        node: nodes,
-        ...options,
-      });
+      const result = await run(
+        `steps:\n${step('console.log(require("fs").readlinkSync(process.argv0), process.argv.length)')}`,
+        {
+          node: nodes,
+          ...options,
+        },
+      );
       assert.deepEqual(said(stepOf(result, 's')), [`${node} 2`]);
     });
   }

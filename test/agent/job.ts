@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { isBefore, placeNodes, writeAgentFiles } from './agent-home.ts';
 import { evaluateCondition, evaluateExpression, isTrue, traceOf } from './condition.ts';
 import type { Environment } from './environment.ts';
 import { findTask, loadExtension, type TaskDefinition } from './extension.ts';
@@ -81,6 +82,14 @@ export interface JobOptions {
     clientCertPassword?: string;
     skipValidation?: boolean;
   };
+  /**
+   * The agent's version; by default {@link CURRENT_AGENT}. Before 5.278.0 it does not mask the ID token of a connection,
+   * before 5.277.0 variables win over inputs and connections in the environment of a task, and before 4.274.1
+   * `task.setendpoint` changes the job's own connection.
+   */
+  agentVersion?: string;
+  /** False hides the agent's own files from the step, as a job container does. Default true. */
+  hasAgentFiles?: boolean;
   /** Whether overwriting a read-only variable fails the step; else it is a warning. Default true. */
   enforceReadOnly?: boolean;
   /** Kept afterwards; by default a fresh one is made and removed. */
@@ -171,6 +180,9 @@ export async function runJob(options: JobOptions): Promise<JobResult> {
   return results.size === 1 && only !== undefined ? only : together(results);
 }
 
+/** The newest agent, by whose rules jobs run unless they say otherwise. */
+export const CURRENT_AGENT = '5.278.0';
+
 class Job {
   readonly name: string;
   readonly #definition: JobDefinition;
@@ -245,7 +257,7 @@ class Job {
 
   #prepare(workspace: Workspace, lookupId: string, remoteWorker: Worker | undefined): StepHost {
     const options = this.#options;
-    const { machine } = options;
+    const { machine, hasAgentFiles = true, agentVersion = CURRENT_AGENT } = options;
     const there = machine?.pathThere ?? ((path: string) => path);
     const worker = { ...(machine?.environment ?? inheritedEnvironment()), ...options.environment };
     setServerVariables(this.#variables, this.#masker, options, this.#definition, this.#earlier);
@@ -259,6 +271,7 @@ class Job {
         lookupId,
         isHosted: options.isHosted ?? false,
         os: machine?.os,
+        agentVersion,
       },
     );
     setProxyAndCertificates(this.#variables, options);
@@ -277,8 +290,12 @@ class Job {
       for (const [key, value] of Object.entries(data))
         data[key] = expand(value, { variables: this.#variables, worker });
     }
-    const node20 = options.node?.node20 ?? machine?.node.node20 ?? process.execPath;
-    const node24 = options.node?.node24 ?? machine?.node.node24 ?? process.execPath;
+    const nodes = {
+      node20: options.node?.node20 ?? machine?.node.node20 ?? process.execPath,
+      node24: options.node?.node24 ?? machine?.node.node24 ?? process.execPath,
+    };
+    const { node20, node24 } = machine === undefined && hasAgentFiles ? placeNodes(workspace.home, nodes) : nodes;
+    if (hasAgentFiles) writeAgentFiles(workspace.home, options);
     return {
       masker: this.#masker,
       variables: this.#variables,
@@ -289,6 +306,8 @@ class Job {
       scriptEnvironment: { ...inheritedEnvironment(), ...options.environment, ...options.scriptEnvironment },
       remote: machine && remoteWorker && { machine, worker: remoteWorker },
       workspace,
+      variablesWin: isBefore(agentVersion, '5.277.0'),
+      systemEndpointIsOpen: isBefore(agentVersion, '4.274.1'),
       nodeFor: (handler) => (handler === 'Node24' && options.useNode24 !== false ? node24 : node20),
       forcedHandler: options.handler,
       waits: {

@@ -34,6 +34,9 @@ export interface StepHost {
   variables: Variables;
   endpoints: Endpoint[];
   prependedPath: string[];
+  /** As agents before 5.277 and before 4.274.1 do; see JobOptions. */
+  variablesWin: boolean;
+  systemEndpointIsOpen: boolean;
   outputs: Record<string, { value: string; secret: boolean }>;
   worker: Environment;
   /** What scripts find in theirs: the agent's own, and the settings of their tools. */

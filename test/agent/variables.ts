@@ -53,9 +53,13 @@ export class Variables {
     return this.find(name)?.value;
   }
 
-  /** Whether the agent refuses to overwrite it: by its flag, or because it is one of the agent's own. */
+  /**
+   * Whether the agent refuses to overwrite it: by its flag, or because it is one of the agent's own; in either case only
+   * where it is there (agent: Variables.cs, IsReadOnly).
+   */
   isReadOnly(name: string): boolean {
-    return this.find(name)?.readOnly === true || READ_ONLY_VARIABLES.has(name.toLowerCase());
+    const variable = this.find(name);
+    return variable !== undefined && (variable.readOnly || READ_ONLY_VARIABLES.has(name.toLowerCase()));
   }
 
   all(): Variable[] {

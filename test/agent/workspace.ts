@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 
 /** The folders of a job (agent: HostContext.cs, BuildDirectoryManager.cs). */
 export interface Workspace {
@@ -16,13 +16,13 @@ export interface Workspace {
   artifacts: string;
   binaries: string;
   testResults: string;
-  /** Removes the whole work folder, if it was made for this job. */
+  /** Removes the agent's folder, and with it the work folder if that was made for this job. */
   remove(): void;
 }
 
 /** Makes the folders, in the given work folder or in a fresh one, and empties those that the agent empties. */
 export function createWorkspace(workFolder?: string): Workspace {
-  const home = workFolder === undefined ? mkdtempSync(join(tmpdir(), 'local-agent-')) : dirname(workFolder);
+  const home = mkdtempSync(join(tmpdir(), 'local-agent-'));
   const work = workFolder ?? join(home, '_work');
   const pipeline = join(work, '1');
   const workspace: Workspace = {
@@ -36,7 +36,7 @@ export function createWorkspace(workFolder?: string): Workspace {
     binaries: join(pipeline, 'b'),
     testResults: join(pipeline, 'TestResults'),
     remove: () => {
-      if (workFolder === undefined) rmSync(home, { recursive: true, force: true, maxRetries: 3 });
+      rmSync(home, { recursive: true, force: true, maxRetries: 3 });
     },
   };
   const { temp, tools, sources, artifacts, binaries, testResults } = workspace;

@@ -175,10 +175,10 @@ test('each fault of the Kubernetes token file has an error of its own, and no re
       says: /expired at \d{4}-\d\d-\d\dT/,
     },
     {
-      title: 'for another audience',
-      file: file('audience', await kubernetes.issueToken({ audience: ['vault', 'api://AzureADTokenExchangeUSGov'] })),
+      title: 'for the API server of the cluster',
+      file: file('audience', await kubernetes.issueToken({ audience: 'https://kubernetes.default.svc.cluster.local' })),
       code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
-      says: /vault, api:\/\/AzureADTokenExchangeUSGov; the exchange takes api:\/\/AzureADTokenExchange\./,
+      says: /for the API server of the cluster \(audience https:\/\/kubernetes\.default\.svc\.cluster\.local\)/,
     },
   ];
   const steps = rows.map(({ file: path, env }, index) => ({
@@ -233,6 +233,8 @@ const down: Fault['do'] = { kind: 'answer', status: 503, retryAfter: { seconds: 
 const gone = { ...azureRM, id: '22222222-3333-4444-8555-666666666666', name: 'deleted' };
 
 test('Kubernetes stands in for Azure DevOps where that could not be asked, and nowhere else', async () => {
+  const apiToken = join(folder, 'api-token');
+  writeFileSync(apiToken, await cloud.kubernetes.issueToken({ audience: 'https://kubernetes.default.svc' }));
   const user = {
     credentialSource: 'azureDevOps',
     azureDevOpsServiceConnection: 'devops',
@@ -278,10 +280,13 @@ test('Kubernetes stands in for Azure DevOps where that could not be asked, and n
       code: 'ET_DEVOPS_UNAVAILABLE',
     },
     {
-      // The pod has a token for public Entra, the connection is of another cloud: no exchange is tried with it.
-      title: 'a token of another cloud',
-      inputs: { azureSubscription: 'gov' },
+      title: 'a token for the API server of the cluster',
+      inputs: { azureSubscription: 'prod' },
       faults: devOps(down),
+      env: {
+        ...otherPod,
+        AZURE_FEDERATED_TOKEN_FILE: apiToken,
+      },
       code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
     },
   ];

@@ -2,7 +2,7 @@ import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readAuthority } from '../../tasks/EntraTokenV1/request/authority.ts';
-import { china, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/request/clouds.ts';
+import { china, france, germany, publicCloud, usGovernment } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import { type ConnectionKind, readConnection } from '../../tasks/EntraTokenV1/request/connection.ts';
 import { endpoint } from './fake-agent.ts';
 
@@ -35,9 +35,10 @@ for (const [text, code] of [
   });
 }
 
+const told = { authorityIsNamed: false, isRehearsal: false };
 const spn = { serviceprincipalid: 'client', tenantid: 'tenant' };
 const read = (kind: ConnectionKind, data: Record<string, string>, parameters: Record<string, string> = spn) =>
-  readConnection(kind, 'id', endpoint({ parameters, data }));
+  readConnection(kind, 'id', endpoint({ parameters, data }), told);
 
 for (const { title, data, cloud, authority } of [
   { title: 'no data at all', data: {}, cloud: publicCloud, authority: publicCloud.authority },
@@ -60,10 +61,22 @@ for (const { title, data, cloud, authority } of [
     authority: china.authority,
   },
   {
-    title: 'an authority of its own',
-    data: { environment: 'AzureCloud', activeDirectoryAuthority: 'https://login.local/' },
+    title: 'another name of its cloud’s Entra',
+    data: { environment: 'AzureCloud', activeDirectoryAuthority: 'https://login.windows.net/' },
     cloud: publicCloud,
-    authority: 'https://login.local',
+    authority: 'https://login.windows.net',
+  },
+  {
+    title: 'a sovereign cloud by its name',
+    data: { environment: 'AzureBleuCloud' },
+    cloud: france,
+    authority: france.authority,
+  },
+  {
+    title: 'a sovereign cloud by its authority, whatever its environment is called',
+    data: { environment: 'Delos', activeDirectoryAuthority: 'https://login.sovcloud-identity.de/' },
+    cloud: germany,
+    authority: germany.authority,
   },
   {
     title: 'the two authorities, of which the first counts',
@@ -104,6 +117,70 @@ test('a connection to Azure DevOps needs client and tenant alone, and nothing of
   assert.equal(connection.authority, publicCloud.authority);
   assert.equal(connection.subscriptionId, undefined);
   assert.equal(connection.clientId, 'client');
+});
+
+const evil = 'https://evil.example/';
+const likePublic = {
+  environmentUrl: 'https://management.azure.com/',
+  environmentAuthorityUrl: 'https://login.windows.net/',
+  activeDirectoryServiceEndpointResourceId: 'https://management.core.windows.net/',
+};
+for (const { title, data, says } of [
+  {
+    title: 'the public cloud',
+    data: { environment: 'AzureCloud', activeDirectoryAuthority: evil },
+    says: /is of the Azure public cloud \(AzureCloud\), whose authority is https:\/\/login\.microsoftonline\.com, but names https:\/\/evil\.example\./,
+  },
+  { title: 'no cloud', data: { activeDirectoryAuthority: evil }, says: /evil\.example/ },
+  { title: 'no cloud, in the second place', data: { environmentAuthorityUrl: evil }, says: /evil\.example/ },
+  {
+    title: 'the US Government',
+    data: { environment: 'AzureUSGovernment', activeDirectoryAuthority: 'https://login.microsoftonline.com/' },
+    says: /names https:\/\/login\.microsoftonline\.com\./,
+  },
+  {
+    title: 'the public cloud, on this machine',
+    data: { environment: 'AzureCloud', activeDirectoryAuthority: 'https://localhost:8443/' },
+    says: /localhost:8443/,
+  },
+  {
+    title: 'a host that only begins like Entra’s',
+    data: { environment: 'AzureCloud', activeDirectoryAuthority: 'https://login.microsoftonline.com.evil.example/' },
+    says: /evil/,
+  },
+  ...Object.entries(likePublic).map(([name, value]) => ({
+    title: `a private cloud whose ${name} is the public cloud’s`,
+    data: { environment: 'AzureStack', activeDirectoryAuthority: evil, [name]: value },
+    says: new RegExp(`but its ${name} is that of the Azure public cloud`),
+  })),
+]) {
+  test(`an authority of a stranger is refused: ${title}`, () => {
+    assert.throws(() => read('azureRM', data), { code: 'ET_AUTHORITY_REFUSED', message: says });
+    // The step may name it.
+    const connection = endpoint({ parameters: spn, data });
+    assert.ok(readConnection('azureRM', 'id', connection, { authorityIsNamed: true, isRehearsal: false }));
+  });
+}
+
+test('in a rehearsal Entra may be on this machine, and nowhere else', () => {
+  const local = (activeDirectoryAuthority: string) =>
+    readConnection(
+      'azureRM',
+      'id',
+      endpoint({ parameters: spn, data: { environment: 'AzureCloud', activeDirectoryAuthority } }),
+      { authorityIsNamed: false, isRehearsal: true },
+    );
+  assert.equal(local('https://localhost:8443/').authority, 'https://localhost:8443');
+  assert.throws(() => local(evil), { code: 'ET_AUTHORITY_REFUSED' });
+});
+
+test('a private cloud may sign in at a known Entra', () => {
+  const { authority } = read('azureRM', {
+    ...likePublic,
+    environment: 'AzureStack',
+    activeDirectoryAuthority: 'https://login.windows.net/',
+  });
+  assert.equal(authority, 'https://login.windows.net');
 });
 
 test('a private cloud is what its connection describes', () => {
@@ -163,7 +240,7 @@ for (const { title, data, parameters, scheme, code, says } of [
       data: data ?? {},
       ...(scheme === undefined ? {} : { scheme }),
     });
-    assert.throws(() => readConnection('azureRM', 'id', connection), { code, message: says });
+    assert.throws(() => readConnection('azureRM', 'id', connection, told), { code, message: says });
   });
 }
 
@@ -172,6 +249,7 @@ test('the scheme is compared without regard to case, and a late ID token is trim
     'azureRM',
     'id',
     endpoint({ scheme: 'workloadidentityfederation', parameters: { ...spn, IdToken: ' a.b.c\n' } }),
+    told,
   );
   assert.equal(connection.lateBoundIdToken?.reveal(), 'a.b.c');
 });

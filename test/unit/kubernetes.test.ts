@@ -15,15 +15,13 @@ const folder = mkdtempSync(join(tmpdir(), 'unit-kubernetes-'));
 chmodSync(folder, 0o755);
 after(() => rmSync(folder, { recursive: true }));
 
-const audience = 'api://AzureADTokenExchange';
 let waits = 0;
 let masked: string[] = [];
-const read = (path: string, duringWait: () => void = () => {}, judged = true) => {
+const read = (path: string, duringWait: () => void = () => {}) => {
   waits = 0;
   masked = [];
   return readTokenFile({
     path,
-    audience: judged ? audience : undefined,
     now: Date.now,
     sleep: async () => {
       waits += 1;
@@ -56,12 +54,6 @@ for (const { title, content } of [
     assert.ok(masked.includes(good), 'masked before it is used');
   });
 }
-
-test('one audience of several is enough; and none is judged where an identity binding does that', async () => {
-  const several = file(await cluster.issueToken({ audience: ['vault', audience] }));
-  await read(several);
-  await read(file(await cluster.issueToken({ audience: 'api://AKSIdentityBinding' })), () => {}, false);
-});
 
 for (const { title, path, code, says, tries } of [
   {
@@ -111,18 +103,36 @@ for (const { title, path, code, says, tries } of [
     says: /expired at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/,
     tries: 4,
   },
-  {
-    title: 'for another audience, which is shown as text',
-    path: async () => file(await cluster.issueToken({ audience: '##vso[task.complete]\nx' })),
+  ...[
+    'https://kubernetes.default.svc.cluster.local',
+    'https://kubernetes.default.svc',
+    'kubernetes',
+    'https://contoso-dns-1a2b3c4d.hcp.westeurope.azmk8s.io',
+    '"contoso-dns-1a2b3c4d.hcp.westeurope.azmk8s.io"',
+    'https://contoso-dns-1a2b3c4d.hcp.westeurope.azmk8s.io:443/',
+    cluster.issuer,
+  ].map((audience) => ({
+    title: `for the API server (${audience})`,
+    path: async () => file(await cluster.issueToken({ audience })),
     code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
-    says: /audience # #vso\[task\.complete\] x; the exchange takes api:\/\/AzureADTokenExchange\.$/,
+    says: /for the API server of the cluster/,
+    tries: 1,
+  })),
+  {
+    title: 'for Entra and for the API server',
+    path: async () =>
+      file(
+        await cluster.issueToken({ claims: { aud: ['api://AzureADTokenExchange', 'https://kubernetes.default.svc'] } }),
+      ),
+    code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
+    says: /for the API server/,
     tries: 1,
   },
   {
     title: 'for no audience',
     path: async () => file(await cluster.issueToken({ claims: { aud: [] } })),
     code: 'ET_KUBERNETES_TOKEN_AUDIENCE',
-    says: /audience none/,
+    says: /names no audience/,
     tries: 1,
   },
 ]) {
@@ -132,6 +142,18 @@ for (const { title, path, code, says, tries } of [
     assert.equal(waits, tries - 1);
   });
 }
+
+test('any other audience is Entra’s to judge', async () => {
+  for (const audience of [
+    'api://AzureADTokenExchange',
+    'api://AKSIdentityBinding',
+    'api://contoso',
+    'https://x.example',
+  ]) {
+    const path = file(await cluster.issueToken({ audience }));
+    assert.deepEqual((await read(path)).audiences, [audience]);
+  }
+});
 
 test('the token file cannot be read: the user and the mode are named', async () => {
   const path = file(good);
@@ -180,7 +202,6 @@ test('a rotation during the read is survived, through the links of a projected v
     let rotation: Promise<void> | undefined;
     const idToken = await readTokenFile({
       path: volume.file,
-      audience,
       now: Date.now,
       sleep: () => {
         rotation ??= volume.rotate(next);
@@ -198,7 +219,7 @@ test('a rotation during the read is survived, through the links of a projected v
 });
 
 const proxy = 'https://proxy.local:6443/a/b';
-const variables = { proxy, serverName: undefined, caFile: undefined, caData: undefined };
+const variables = { fromPipeline: [], proxy, serverName: undefined, caFile: undefined, caData: undefined };
 
 for (const [title, url] of [
   ['no TLS', 'http://proxy.local'],

@@ -62,7 +62,7 @@ for (const address of ['ftp://p', 'socks5://p:1080', 'http://', '://']) {
 }
 
 test('a file of the agent’s configuration that cannot be read is named by its purpose', () => {
-  assert.throws(() => read({ variables: { 'Agent.CAInfo': '/nowhere/ca.pem' } }), {
+  assert.throws(() => read({ variables: { 'Agent.CAInfo': '/' } }), {
     code: 'ET_CERTIFICATE_FILE',
     message: /Agent\.CAInfo/,
   });
@@ -124,7 +124,32 @@ test('an address of IPv6 in NO_PROXY is one host, with brackets and without', ()
 test('a password in the address of a proxy is masked as it stands there, and decoded', () => {
   const { agent, told } = fakeAgent({ environment: { HTTPS_PROXY: 'http://user:p%40ssword@proxy' } });
   readNetwork(agent);
-  assert.deepEqual(told.masked, ['p@ssword', 'p%40ssword']);
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  assert.deepEqual(
+    [...new Set(told.masked)].sort(),
+    [
+      'p%40ssword',
+      'p@ssword',
+      'user:p%40ssword',
+      'user:p@ssword',
+      base64('user:p%40ssword'),
+      base64('user:p@ssword'),
+    ].sort(),
+  );
+});
+
+for (const password of ['undefined', 'null', 'True', 'ab', '']) {
+  test(`a word of the log is no mask: '${password}'`, () => {
+    const { agent, told } = fakeAgent({ environment: { HTTPS_PROXY: `http://user:${password}@proxy` } });
+    readNetwork(agent);
+    assert.ok(!told.masked.includes(password));
+  });
+}
+
+test('a file of the agent that is not there is passed over, as in a job container', () => {
+  const { agent, told } = fakeAgent({ variables: { 'Agent.CAInfo': '/nowhere/ca.pem' } });
+  assert.equal(readNetwork(agent).authorities, undefined);
+  assert.match(told.log.join('\n'), /Agent\.CAInfo: \/nowhere\/ca\.pem\) is not there/);
 });
 
 test('only what a later try may turn into success is tried again', () => {

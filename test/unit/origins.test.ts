@@ -89,6 +89,13 @@ describe('a variable of the agent', () => {
     });
   }
 
+  it('stands whole as a secret, and mixed beside another that has its name', () => {
+    assert.equal(read({ secrets: ['system.accessToken'] }).standing('System.AccessToken'), 'whole');
+    const variables = { System_AccessToken: 'x' };
+    assert.equal(read({ secrets: ['system.accessToken'], variables }).standing('System.AccessToken'), 'mixed');
+    assert.equal(read({ secrets: ['System AccessToken'] }).standing('System.AccessToken'), 'foreign');
+  });
+
   it('stands whole where the machine itself has it, as some images do', () => {
     assert.equal(read({ machine: { AGENT_TEMPDIRECTORY: '/t' } }).standing('Agent.TempDirectory'), 'whole');
   });
@@ -157,7 +164,16 @@ describe("the agent's own files", () => {
   it('are unknown where there are none', () => {
     const place = { node: ['/__a/externals/node20_1/bin/node'], task: '/__w/_tasks/x/1' };
     assert.equal(read({ place }).agentFiles(), undefined);
-    assert.equal(read({ place }).temporaryFolder, '/__w/_temp');
+    // Where there is no such folder, the agent's word counts; not that of a variable with a like name.
+    const variables = { 'agent.TempDirectory': '/t' };
+    assert.equal(read({ place, variables }).temporaryFolder, '/t');
+    assert.equal(read({ place, variables: { Agent_TempDirectory: '/evil' } }).temporaryFolder, undefined);
+  });
+
+  it('and the place of the task tell the temporary folder, whatever a variable says', () => {
+    mkdirSync(join(root, '_work', '_temp'), { recursive: true });
+    const variables = { 'agent.TempDirectory': '/evil' };
+    assert.equal(read({ place: { node: [], task }, variables }).temporaryFolder, join(root, '_work', '_temp'));
   });
 });
 

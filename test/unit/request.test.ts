@@ -349,7 +349,8 @@ const collection = 'https://dev.azure.com/contoso/';
 const system = { 'System.TeamProjectId': 'p', 'System.PlanId': 'l', 'System.JobId': 'j' };
 const made = (hub: string, base = collection): string =>
   `${base}p/_apis/distributedtask/hubs/${hub}/plans/l/jobs/j/oidctoken`;
-const given = `${collection}p/_apis/distributedtask/hubs/build/plans/other/jobs/j/oidctoken`;
+const given = made('build');
+const otherName = given.replace('dev.azure.com/contoso', 'contoso.visualstudio.com');
 
 interface AddressCase {
   title: string;
@@ -366,12 +367,19 @@ const addresses: AddressCase[] = [
     variables: { 'System.OidcRequestUri': `${given}?api-version=1#x` },
     address: { url: given },
   },
-  {
-    title: 'given under the organization’s other name',
-    variables: { 'System.OidcRequestUri': given },
-    url: 'https://contoso.visualstudio.com/',
-    address: { url: given },
-  },
+  ...[
+    ['under its other name', collection, otherName],
+    ['under its first name', 'https://contoso.visualstudio.com/', given],
+    ['for a collection with a name', 'https://contoso.visualstudio.com/DefaultCollection/', otherName],
+    ['under the host of releases', 'https://vsrm.dev.azure.com/contoso/', given],
+    ['in other letters', 'https://dev.azure.com/Contoso/', given.replace('/j/', '/J/')],
+    ['with the name of the project', collection, given.replace('/p/', '/the%20project/')],
+  ].map(([what, url = '', uri = '']) => ({
+    title: `given ${what}`,
+    variables: { ...system, 'System.TeamProject': 'the project', 'System.OidcRequestUri': uri },
+    url,
+    address: { url: uri },
+  })),
   ...['build', 'Build', 'checks', ''].map((type) => ({
     title: `made for the host type '${type}'`,
     variables: { ...system, 'System.HostType': type },
@@ -390,9 +398,19 @@ const addresses: AddressCase[] = [
   },
   ...[
     ['another host', 'https://evil.example/oidctoken'],
-    ['another port', 'https://dev.azure.com:8443/contoso/oidctoken'],
-    ['a host that only begins alike', 'https://dev.azure.com.evil.example/oidctoken'],
-    ['a host that only ends alike', 'https://evildev.azure.com/oidctoken'],
+    ['another organization', given.replace('contoso', 'fabrikam')],
+    ['another organization’s other name', otherName.replace('contoso', 'fabrikam')],
+    ['another folder', given.replace('contoso/', 'contoso/x/')],
+    ['another project', given.replace('/p/', '/q/')],
+    ['another plan', given.replace('/l/', '/m/')],
+    ['another job', given.replace('/j/', '/k/')],
+    ['another endpoint', `${collection}_apis/pipelines/17/runs`],
+    ['another endpoint of the job', given.replace('oidctoken', 'logs')],
+    ['something behind it', `${given}/x`],
+    ['a user', given.replace('dev.', 'user@dev.')],
+    ['another port', given.replace('dev.azure.com', 'dev.azure.com:8443')],
+    ['a host that only begins alike', given.replace('dev.azure.com', 'dev.azure.com.evil.example')],
+    ['a host that only ends alike', given.replace('dev.azure.com', 'evildev.azure.com')],
     ['no TLS', given.replace('https:', 'http:')],
     ['no address', 'nonsense'],
   ].map(([what, uri]) => ({
@@ -410,13 +428,75 @@ const addresses: AddressCase[] = [
     variables: { ...system, 'System.JobId': '../..' },
     address: { missing: ['System.JobId'] },
   },
-  { title: 'refused without TLS', variables: system, url: 'http://tfs/contoso/', address: { notHttps: true } },
+  {
+    title: 'refused without TLS',
+    variables: system,
+    url: 'http://localhost/contoso/',
+    address: { notHttps: true },
+  },
 ];
 
 for (const { title, variables, url = collection, address } of addresses) {
   test(`the address of the ID token endpoint is ${title}`, () => {
     const { agent } = fakeAgent({ variables, connections: { SYSTEMVSSCONNECTION: { scheme: 'OAuth', url } } });
     assert.deepEqual(readJob(agent).idTokenAddress, address);
+  });
+}
+
+for (const { title, url, variables, says } of [
+  {
+    title: 'a stranger',
+    url: 'https://evil.example/',
+    says: /https:\/\/evil\.example\/, which is no host of Azure DevOps/,
+  },
+  { title: 'a host that only ends alike', url: 'https://evildev.azure.com/contoso/', says: /no host/ },
+  {
+    title: 'a stranger where a variable knows better',
+    url: 'https://evil.example/',
+    variables: { 'System.CollectionUri': collection },
+    says: /names https:\/\/evil\.example\/, but the variable System\.CollectionUri names https:\/\/dev\.azure\.com\/contoso\//,
+  },
+  {
+    title: 'this machine where a variable knows better',
+    url: 'https://localhost:8443/contoso/',
+    variables: { 'System.CollectionUri': collection },
+    says: /localhost:8443/,
+  },
+  {
+    title: 'another port of this machine than a variable',
+    url: 'https://localhost:8443/contoso/',
+    variables: { 'System.CollectionUri': 'https://127.0.0.1:8444/contoso/' },
+    says: /8444/,
+  },
+  {
+    title: 'another organization than a variable',
+    url: 'https://dev.azure.com/fabrikam/',
+    variables: { 'System.TeamFoundationCollectionUri': 'https://contoso.visualstudio.com/' },
+    says: /contoso/,
+  },
+]) {
+  test(`the job token is not sent where the job’s connection names ${title}`, () => {
+    const { agent } = fakeAgent({
+      variables: { ...system, 'System.ServerType': 'Hosted', ...variables },
+      connections: { SYSTEMVSSCONNECTION: { scheme: 'OAuth', url } },
+    });
+    assert.throws(() => readJob(agent), { code: 'ET_ORGANIZATION_REFUSED', message: says });
+  });
+}
+
+for (const [url, type, isServer] of [
+  [collection, 'Hosted', false],
+  [collection, 'OnPremises', false],
+  ['https://tfs.contoso.com/DefaultCollection/', 'OnPremises', true],
+  ['https://localhost:8443/contoso/', 'OnPremises', true],
+  ['https://localhost:8443/contoso/', '', false],
+] as const) {
+  test(`${url} with System.ServerType '${type}' is ${isServer ? 'a' : 'no'} server of one’s own`, () => {
+    const { agent } = fakeAgent({
+      variables: { ...system, 'System.ServerType': type },
+      connections: { SYSTEMVSSCONNECTION: { scheme: 'OAuth', url } },
+    });
+    assert.equal(readJob(agent).isServer, isServer);
   });
 }
 

@@ -64,7 +64,7 @@ function open(
   const { agent } = fakeAgent({
     inputs: { connectedServiceNameARM: 'rm' },
     environment,
-    variables: { 'System.OidcRequestUri': 'https://dev.azure.com/contoso/p/oidctoken' },
+    variables: { 'System.TeamProjectId': 'p', 'System.PlanId': 'l', 'System.JobId': 'j' },
     connections: {
       rm: { parameters: { serviceprincipalid: 'c', tenantid: 't', idToken: lateBound } },
       SYSTEMVSSCONNECTION: {

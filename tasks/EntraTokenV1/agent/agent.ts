@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import * as tl from 'azure-pipelines-task-lib/task.js';
-import type { Failure } from '../failure/failure.ts';
+import { Failure } from '../failure/failure.ts';
+import { environmentName } from '../origins/environment.ts';
 import type { Origins } from '../origins/origins.ts';
 import { isRecord } from '../text/json.ts';
 import { PieceGuard } from '../text/piece-guard.ts';
@@ -18,13 +19,19 @@ export interface Endpoint {
 
 /** All that the task asks of the pipeline agent, and all that it tells it. */
 export interface Agent {
-  /** An input with the blanks around it removed; empty where it is not set. */
+  /** An input with the blanks around it removed; empty where it is not set. Throws ET_VARIABLE_REFUSED. */
   input(name: string): string;
+  /**
+   * A variable of the job. One of the agent's or the server's, such as `Agent.ProxyUrl`, counts only under its own
+   * name: what has merely the same name in the environment (`Agent_ProxyUrl`) is passed over, with a line in the log.
+   * Throws ET_VARIABLE_REFUSED where both are there, because nobody knows whose value it is then.
+   */
   variable(name: string): string | undefined;
   /** A variable whose value must not be printed; it is masked before it is handed out. */
   secretVariable(name: string): string | undefined;
   /** Where the values of the step come from, and what its environment holds. */
   readonly origins: Origins;
+  /** A connection. Throws ET_VARIABLE_REFUSED where a variable may stand in for a part of it. */
   endpoint(id: string): Endpoint | undefined;
   endpointUrl(id: string): string | undefined;
   /** Has a text replaced in all that is printed from now on. */
@@ -76,11 +83,36 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     }
   };
   const safe = (line: string, longest: number): string => pieces.clean(printable(line, longest));
+  const log = (line: string): void => {
+    process.stdout.write(`${safe(line, LONGEST_LINE)}\n`);
+  };
+  const refuseImpostors = (key: string, what: string): void => {
+    const names = origins.impostors(key);
+    if (names.length > 0) {
+      throw new Failure('ET_VARIABLE_REFUSED', `${variablesNamed(names)} may stand in for ${what}.`);
+    }
+  };
+  const passedOver = new Set<string>();
+  const counts = (name: string): boolean => {
+    const standing = name.includes('.') ? origins.standing(name) : 'whole';
+    if (standing === 'mixed') {
+      const names = origins.impostors(environmentName(name));
+      throw new Failure('ET_VARIABLE_REFUSED', `${variablesNamed(names)} have one name in the environment.`);
+    }
+    if (standing === 'foreign' && !passedOver.has(name)) {
+      passedOver.add(name);
+      log(`${variablesNamed(origins.impostors(environmentName(name)))} is not ${name}, and is passed over.`);
+    }
+    return standing === 'whole';
+  };
   return {
-    input: (name) => (tl.getInput(name) ?? '').trim(),
-    variable: (name) => withheld.get(name) ?? (tl.getVariable(name) || undefined),
+    input: (name) => {
+      refuseImpostors(`INPUT_${environmentName(name)}`, `the input ${name}`);
+      return (tl.getInput(name) ?? '').trim();
+    },
+    variable: (name) => (counts(name) ? (withheld.get(name) ?? (tl.getVariable(name) || undefined)) : undefined),
     secretVariable: (name) => {
-      const value = withheld.get(name) ?? (readSilently(name)?.trim() || undefined);
+      const value = counts(name) ? (withheld.get(name) ?? (readSilently(name)?.trim() || undefined)) : undefined;
       if (value !== undefined && !/[\r\n]/.test(value)) {
         mask(value);
         guard(value);
@@ -88,8 +120,16 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
       return value;
     },
     origins,
-    endpoint: readEndpoint,
-    endpointUrl: (id) => tl.getEndpointUrl(id, true) || undefined,
+    endpoint: (id) => {
+      for (const part of ['AUTH', 'DATA']) {
+        refuseImpostors(`ENDPOINT_${part}_${id}`, `a part of the connection ${printable(id, 60)}`);
+      }
+      return readEndpoint(id, origins);
+    },
+    endpointUrl: (id) => {
+      refuseImpostors(`ENDPOINT_URL_${id}`, `the address of the connection ${printable(id, 60)}`);
+      return tl.getEndpointUrl(id, true) || undefined;
+    },
     mask,
     guard,
     setOutput: (name, value) =>
@@ -100,9 +140,7 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     setVariable: (name, value) => tl.setVariable(name, value),
     taskVariable: (name) => tl.getTaskVariable(name) || undefined,
     setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
-    log: (line) => {
-      process.stdout.write(`${safe(line, LONGEST_LINE)}\n`);
-    },
+    log,
     logGroup: (title, lines) => {
       const inside = [title, ...lines].map((line) => safe(line, 4000)).join('\n');
       process.stdout.write(`##[group]${inside}\n##[endgroup]\n`);
@@ -132,9 +170,11 @@ function readSilently(name: string): string | undefined {
 
 /**
  * The library's accessor for one authorization parameter writes its value to the debug log; the one for the whole
- * authorization does not, but its error for text that is no JSON holds that text, so nothing of it is passed on.
+ * authorization does not, but its error for text that is no JSON holds that text, so nothing of it is passed on. Its
+ * accessor for one data value takes a variable `ENDPOINT_DATA_…` for what the connection lacks; the JSON of all data has
+ * only what the connection has.
  */
-function readEndpoint(id: string): Endpoint | undefined {
+function readEndpoint(id: string, origins: Origins): Endpoint | undefined {
   let authorization: unknown;
   try {
     authorization = tl.getEndpointAuthorization(id, true);
@@ -144,17 +184,35 @@ function readEndpoint(id: string): Endpoint | undefined {
   if (!isRecord(authorization)) {
     return undefined;
   }
-  const parameters = new Map<string, string>();
-  for (const [name, value] of Object.entries(
-    isRecord(authorization['parameters']) ? authorization['parameters'] : {},
-  )) {
-    if (typeof value === 'string' && value !== '') {
-      parameters.set(name.toLowerCase(), value);
-    }
-  }
+  const parameters = texts(authorization['parameters']);
+  const data = texts(parse(origins.endpointData(id)));
   return {
     scheme: typeof authorization['scheme'] === 'string' ? authorization['scheme'] : '',
     parameter: (name) => parameters.get(name.toLowerCase()),
-    data: (name) => tl.getEndpointDataParameter(id, name, true) || undefined,
+    data: (name) => data.get(name.toLowerCase()),
   };
+}
+
+/** The texts of an object that are not empty, by their names in lower case. */
+function texts(value: unknown): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const [name, text] of Object.entries(isRecord(value) ? value : {})) {
+    if (typeof text === 'string' && text !== '') {
+      found.set(name.toLowerCase(), text);
+    }
+  }
+  return found;
+}
+
+function parse(json: string | undefined): unknown {
+  try {
+    return JSON.parse(json ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+function variablesNamed(names: readonly string[]): string {
+  const shown = names.map((name) => printable(name, 80)).join(', ');
+  return names.length === 1 ? `The pipeline variable ${shown}` : `The pipeline variables ${shown}`;
 }

@@ -29,12 +29,7 @@ export type SourceOrders =
       readonly jobToken: string;
       readonly serviceConnectionId: string | undefined;
     }
-  | {
-      readonly kind: 'kubernetes';
-      readonly path: string;
-      readonly audience: string | undefined;
-      readonly binding: BindingVariables;
-    }
+  | { readonly kind: 'kubernetes'; readonly path: string; readonly binding: BindingVariables }
   /** The one token that came with the connection, where nobody can be asked for another. */
   | { readonly kind: 'lateBound'; readonly token: string };
 

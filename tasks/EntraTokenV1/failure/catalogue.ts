@@ -59,6 +59,27 @@ export const catalogue = entries({
     remedy: 'Use an address that begins with https://.',
   },
 
+  ET_VARIABLE_REFUSED: {
+    reason:
+      'Every earlier step that prints text can set a pipeline variable, so none decides what stands in its place, ' +
+      'where a token is sent or whom TLS trusts.',
+    remedy: 'Remove or rename the variable; what it was meant to say, say in an input of the step or on the machine.',
+  },
+  ET_AUTHORITY_REFUSED: {
+    reason:
+      'Every earlier step that prints text can change the data of a connection for the rest of the job, so an ID token ' +
+      'goes only to an authority of the cloud that the connection is of.',
+    remedy:
+      'If the authority is right, name it in the input authorityHost; if nobody changed the connection on purpose, find ' +
+      'the step that prints ##vso[task.setendpoint.',
+  },
+  ET_ORGANIZATION_REFUSED: {
+    reason:
+      'The job token goes only to the organization of the job, on dev.azure.com or visualstudio.com; on agents before ' +
+      '5.277 an earlier step that prints text can change the address of the organization.',
+    remedy: 'Find the variable or the ##vso[task.setendpoint of an earlier step that changed it, and update the agent.',
+  },
+
   // The pod's token file and the identity binding of AKS.
   ET_KUBERNETES_VARIABLES: {
     reason: 'The workload identity webhook did not change this pod.',
@@ -88,8 +109,9 @@ export const catalogue = entries({
     remedy: 'Point to the projected volume itself, and look at the events of the pod; compare the clocks as well.',
   },
   ET_KUBERNETES_TOKEN_AUDIENCE: {
-    reason: 'The file is a service account token for another purpose.',
-    remedy: 'Project a token whose audience is the one that the cloud’s Entra takes.',
+    reason:
+      'It is the token by which the pod speaks to its own cluster; whoever gets it has the rights of the service account.',
+    remedy: 'Project a token for Entra (audience api://AzureADTokenExchange), and set tokenFilePath to it.',
   },
   ET_IDENTITY_BINDING: {
     reason: 'The variables of an AKS identity binding do not fit together.',

@@ -21,6 +21,8 @@ const CA_DATA = 'AZURE_KUBERNETES_CA_DATA';
 
 /** The four variables as they stand in the environment; looked at only when a Kubernetes token is really used. */
 export interface BindingVariables {
+  /** Those that are pipeline variables, and so not the pod's. */
+  readonly fromPipeline: readonly string[];
   readonly proxy: string | undefined;
   readonly serverName: string | undefined;
   readonly caFile: string | undefined;
@@ -28,18 +30,26 @@ export interface BindingVariables {
 }
 
 export function bindingVariables(origins: Pick<Origins, 'environment'>): BindingVariables {
-  const [proxy, serverName, caFile, caData] = [PROXY, SERVER_NAME, CA_FILE, CA_DATA].map(
-    (name) => origins.environment(name)?.value.trim() || undefined,
-  );
-  return { proxy, serverName, caFile, caData };
+  const names = [PROXY, SERVER_NAME, CA_FILE, CA_DATA];
+  const [proxy, serverName, caFile, caData] = names.map((name) => origins.environment(name)?.value.trim() || undefined);
+  const fromPipeline = names.filter((name) => origins.environment(name)?.owner === 'pipeline');
+  return { proxy, serverName, caFile, caData, fromPipeline };
 }
 
 /**
  * Fits the four variables together as the Azure SDK for Go does (azidentity, customtokenproxy). Gives undefined where
- * there is no identity binding; throws ET_IDENTITY_BINDING where the variables contradict each other.
+ * there is no identity binding; throws ET_IDENTITY_BINDING where the variables contradict each other, and
+ * ET_VARIABLE_REFUSED where one of them is not the pod's: it would decide who gets the pod's token.
  */
 export function readIdentityBinding(variables: BindingVariables): IdentityBinding | undefined {
-  const { proxy, serverName, caFile, caData } = variables;
+  const { proxy, serverName, caFile, caData, fromPipeline } = variables;
+  if (fromPipeline.length > 0) {
+    throw new Failure(
+      'ET_VARIABLE_REFUSED',
+      `${fromPipeline.join(' and ')} ${fromPipeline.length === 1 ? 'is a pipeline variable' : 'are pipeline variables'}, and ` +
+        'not of the identity binding that AKS gave the pod.',
+    );
+  }
   if (proxy === undefined) {
     const others = Object.entries({ [SERVER_NAME]: serverName, [CA_FILE]: caFile, [CA_DATA]: caData });
     const set = others.flatMap(([name, value]) => (value === undefined ? [] : [name]));

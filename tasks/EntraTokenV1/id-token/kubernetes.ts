@@ -13,8 +13,6 @@ const ROTATION_RETRIES_MS = [50, 150, 300];
 
 export interface TokenFileReader {
   readonly path: string;
-  /** What the exchange takes; undefined where an identity binding's proxy judges the audience. */
-  readonly audience: string | undefined;
   readonly now: () => number;
   readonly sleep: (milliseconds: number) => Promise<void>;
   readonly mask: Mask;
@@ -22,7 +20,7 @@ export interface TokenFileReader {
 
 /**
  * Reads the service account token anew, through the links of a projected volume, and checks its size, shape, expiry
- * and audience. Throws a Failure, one for each kind of fault; what a rotation can cause is looked at again first.
+ * and that the token is not one for the API server of the cluster. Whether any other audience is right, Entra knows. Throws a Failure, one for each kind of fault; what a rotation can cause is looked at again first.
  */
 export async function readTokenFile(reader: TokenFileReader): Promise<IdToken> {
   for (const wait of ROTATION_RETRIES_MS) {
@@ -63,14 +61,39 @@ async function readOnce(reader: TokenFileReader): Promise<IdToken> {
       `${file} holds a token that expired at ${instant(idToken.expiresAt)}.`,
     );
   }
-  if (reader.audience !== undefined && !idToken.audiences.includes(reader.audience)) {
-    const has = idToken.audiences.map((audience) => printable(audience, 120)).join(', ') || 'none';
+  if (idToken.audiences.length === 0) {
+    throw new Failure('ET_KUBERNETES_TOKEN_AUDIENCE', `${file} holds a token that names no audience.`);
+  }
+  const forApi = idToken.audiences.find((audience) => isOfApiServer(audience, idToken.issuer));
+  if (forApi !== undefined) {
     throw new Failure(
       'ET_KUBERNETES_TOKEN_AUDIENCE',
-      `${file} holds a token for the audience ${has}; the exchange takes ${reader.audience}.`,
+      `${file} holds a token for the API server of the cluster (audience ${printable(forApi, 120)}).`,
     );
   }
   return idToken;
+}
+
+/**
+ * Whoever gets such a token has the service account's rights in the cluster. Without an audience of its own an API server
+ * takes its issuer for it (kube-apiserver, `--api-audiences`); AKS names it by its address.
+ */
+function isOfApiServer(audience: string, issuer: string): boolean {
+  const bare = (text: string): string =>
+    text
+      .trim()
+      .toLowerCase()
+      .replaceAll('"', '')
+      .replace(/^https:\/\//, '')
+      .replace(/\/+$/, '');
+  const name = bare(audience);
+  const host = name.replace(/[:/].*$/, '');
+  return (
+    name === bare(issuer) ||
+    /^kubernetes(?:\.default(?:\.svc(?:\.[a-z0-9.-]+)?)?)?$/.test(host) ||
+    /\.(?:azmk8s\.io|azmk8s\.us|azmk8s\.cn|cx\.aks\.containerservice\.azure\.(?:us|cn))$/.test(host) ||
+    ['k3s', 'rke2', 'api'].includes(name)
+  );
 }
 
 async function readText(path: string, file: string): Promise<string> {

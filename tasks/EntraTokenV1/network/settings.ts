@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { Failure } from '../failure/failure.ts';
+import { errorCode, Failure } from '../failure/failure.ts';
 import type { Origins } from '../origins/origins.ts';
 import { Secret } from '../text/secret.ts';
+import { printable } from '../text/text.ts';
 
 /** A proxy and who we are to it. */
 export interface HttpProxy {
@@ -20,8 +21,10 @@ export interface Network {
   readonly bypass: Bypass;
   /** PEM text of authorities that are trusted besides the system's. */
   readonly authorities: string | undefined;
-  /** The file of NODE_EXTRA_CA_CERTS, which Node itself counts among the system's. */
+  /** The file of NODE_EXTRA_CA_CERTS, which Node itself counts among the system's; only where it is to be trusted. */
   readonly extraAuthoritiesFile: string | undefined;
+  /** True where Node took in authorities that are not to be trusted, so that only those which came with it count. */
+  readonly bundledAuthoritiesOnly: boolean;
   readonly clientCertificate: ClientCertificate | undefined;
   readonly skipCertificateValidation: boolean;
 }
@@ -32,30 +35,70 @@ export interface ClientCertificate {
   readonly passphrase: Secret | undefined;
 }
 
-/** Where the settings come from: the agent's variables, and the environment that the agent was started in. */
+/** Where the settings come from: the agent's variables and files, and the environment that the agent was started in. */
 export interface NetworkFacts {
   variable(name: string): string | undefined;
   /** A variable whose value is masked and never printed. */
   secretVariable(name: string): string | undefined;
-  readonly origins: Pick<Origins, 'environment'>;
+  readonly origins: Pick<Origins, 'environment' | 'agentFiles' | 'isInJobFolders'>;
   /** Has the agent hide a text from here on. */
   mask(text: string): void;
   /** Keeps a secret out of everything that the task prints, in pieces too. */
   guard(secret: string): void;
+  log(line: string): void;
 }
+
+/** Variables that add to whom Node trusts, when it is started or told so. */
+const TRUST_VARIABLES = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'] as const;
 
 /**
  * Reads the agent's network settings; where the agent names no proxy, HTTPS_PROXY and NO_PROXY in both spellings
  * (the agent itself sets neither). Throws a Failure for a proxy address or a file that cannot be used.
+ *
+ * An earlier step that prints can set each of these variables where the agent has not set it. A proxy may be of its
+ * choice, because TLS goes through it. Whom TLS trusts may not: a file counts where the machine names it, where the
+ * agent's own files name it, and where it lies outside of the folders that a job fills, where only an administrator puts
+ * files. That certificates are not checked counts where the agent's own files say so.
  */
 export function readNetwork(facts: NetworkFacts): Network {
+  const foreign = TRUST_VARIABLES.filter((name) => {
+    const found = facts.origins.environment(name);
+    return found?.owner === 'pipeline' && facts.origins.isInJobFolders(found.value.trim());
+  });
+  for (const name of foreign) {
+    facts.log(
+      `${name} is a pipeline variable and names a file of the job (${shownFile(facts.origins.environment(name)?.value)}), ` +
+        'so it is not trusted. Authorities count from the agent’s configuration (--sslcacert), from the machine, or from ' +
+        'a file outside of the job’s folders.',
+    );
+  }
   return {
     ...(readAgentProxy(facts) ?? readEnvironmentProxy(facts)),
-    authorities: readAuthorities(facts.variable('Agent.CAInfo')),
-    extraAuthoritiesFile: facts.origins.environment('NODE_EXTRA_CA_CERTS')?.value,
+    authorities: readAuthorities(facts),
+    extraAuthoritiesFile: foreign.includes('NODE_EXTRA_CA_CERTS')
+      ? undefined
+      : facts.origins.environment('NODE_EXTRA_CA_CERTS')?.value,
+    bundledAuthoritiesOnly: foreign.length > 0,
     clientCertificate: readClientCertificate(facts),
-    skipCertificateValidation: facts.variable('Agent.SkipCertValidation')?.toLowerCase() === 'true',
+    skipCertificateValidation: readSkip(facts),
   };
+}
+
+/** The agent's own file has the last word, because a printed variable has the first where the agent sets none. */
+function readSkip({ variable, origins, log }: NetworkFacts): boolean {
+  if (variable('Agent.SkipCertValidation')?.toLowerCase() !== 'true') {
+    return false;
+  }
+  const files = origins.agentFiles();
+  if (files?.skipsCertificateValidation !== true) {
+    const why =
+      files === undefined ? 'the agent’s own files cannot be read here' : 'the agent’s own files do not say so';
+    log(
+      `Agent.SkipCertValidation is not followed, because ${why}: certificates are checked. An authority counts from ` +
+        'NODE_EXTRA_CA_CERTS, on the machine or with a file outside of the job’s folders.',
+    );
+  }
+  return files?.skipsCertificateValidation === true;
 }
 
 function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> | undefined {
@@ -63,14 +106,22 @@ function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> 
   if (!address) {
     return undefined;
   }
+  const configured = facts.origins.agentFiles()?.proxy;
+  const told = parseProxy(address, 'Agent.ProxyUrl', facts);
+  const proxy = configured === undefined ? told : parseProxy(configured, 'The agent’s file .proxy', facts);
+  if (proxy.url !== told.url) {
+    facts.log(`Agent.ProxyUrl names ${told.url}; the agent’s own file .proxy names ${proxy.url}, which is used.`);
+  }
   const password = facts.secretVariable('Agent.ProxyPassword');
-  const proxy = parseProxy(address, 'Agent.ProxyUrl', facts);
   return {
-    proxy: {
-      url: proxy.url,
-      username: facts.variable('Agent.ProxyUsername') || proxy.username,
-      password: password ? Secret.maskedByAgent(password) : proxy.password,
-    },
+    proxy: maskedProxy(
+      {
+        url: proxy.url,
+        username: facts.variable('Agent.ProxyUsername') || proxy.username || told.username,
+        password: password ? Secret.maskedByAgent(password) : (proxy.password ?? told.password),
+      },
+      facts,
+    ),
     bypass: { patterns: readPatterns(facts.variable('Agent.ProxyBypassList')) },
   };
 }
@@ -102,7 +153,10 @@ function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'byp
     .split(/[\s,;]+/)
     .map((host) => (isIPv6(host) ? `[${host}]` : host).toLowerCase())
     .filter((host) => host !== '');
-  return { proxy: address ? parseProxy(address, 'HTTPS_PROXY', facts) : undefined, bypass: { hosts } };
+  return {
+    proxy: address ? maskedProxy(parseProxy(address, 'HTTPS_PROXY', facts), facts) : undefined,
+    bypass: { hosts },
+  };
 }
 
 function parseProxy(address: string, setting: string, { mask, guard }: NetworkFacts): HttpProxy {
@@ -112,17 +166,42 @@ function parseProxy(address: string, setting: string, { mask, guard }: NetworkFa
     throw new Failure('ET_PROXY_SETTING', `${setting} is no address of a proxy.`);
   }
   const password = decode(withScheme.password);
-  for (const form of new Set([password, withScheme.password])) {
-    if (form !== '' && !/[\r\n]/.test(form)) {
-      mask(form);
-      guard(form);
-    }
-  }
+  hide([password, withScheme.password], { mask, guard });
   return {
     url: withScheme.origin,
     username: decode(withScheme.username) || undefined,
     password: password ? Secret.maskedByAgent(password) : undefined,
   };
+}
+
+/** Hides what a proxy is told, in the form of its header too: Node itself prints that where NODE_DEBUG asks for it. */
+function maskedProxy(proxy: HttpProxy, { mask, guard }: NetworkFacts): HttpProxy {
+  const { username = '', password } = proxy;
+  if (password !== undefined) {
+    const plain = password.reveal();
+    const pairs = [`${username}:${plain}`, `${encodeURIComponent(username)}:${encodeURIComponent(plain)}`];
+    hide([plain, encodeURIComponent(plain), ...pairs, ...pairs.map(base64)], { mask, guard });
+  }
+  return proxy;
+}
+
+/** Words that stand in logs for other reasons; a password like these is none, and a mask of it would blot them all out. */
+const WORDS: ReadonlySet<string> = new Set(['undefined', 'null', 'none', 'true', 'false', 'password', 'proxy']);
+
+/** A mask of a shorter text would blot out parts of ordinary words. */
+const SHORTEST_MASK = 4;
+
+function hide(texts: readonly string[], { mask, guard }: Pick<NetworkFacts, 'mask' | 'guard'>): void {
+  for (const text of new Set(texts)) {
+    if (text.length >= SHORTEST_MASK && !WORDS.has(text.toLowerCase()) && !/[\r\n]/.test(text)) {
+      mask(text);
+      guard(text);
+    }
+  }
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
 }
 
 function tryUrl(text: string): URL | null {
@@ -141,8 +220,19 @@ function decode(text: string): string {
   }
 }
 
-function readAuthorities(file: string | undefined): string | undefined {
-  const pem = readPem(file, 'authorities (Agent.CAInfo)');
+/** What a file of the agent's settings is called, and what the agent's own file says of it. */
+interface AgentFile {
+  readonly variable: 'Agent.CAInfo' | 'Agent.ClientCert' | 'Agent.ClientCertKey';
+  readonly what: string;
+  readonly configured: string | undefined;
+}
+
+function readAuthorities(facts: NetworkFacts): string | undefined {
+  const pem = readPem(facts, {
+    variable: 'Agent.CAInfo',
+    what: 'authorities',
+    configured: facts.origins.agentFiles()?.certificates.authorities,
+  });
   if (pem !== undefined && !pem.includes('-----BEGIN')) {
     throw new Failure(
       'ET_CERTIFICATE_FILE',
@@ -152,20 +242,48 @@ function readAuthorities(file: string | undefined): string | undefined {
   return pem;
 }
 
-function readPem(file: string | undefined, what: string): string | undefined {
+/** A file that is not there is a path of the host in a job container; what needs it says so by a code of its own. */
+function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile): string | undefined {
+  const file = facts.variable(variable);
   if (!file) {
+    return undefined;
+  }
+  if (file !== configured && facts.origins.isInJobFolders(file)) {
+    facts.log(
+      `${variable} names a file of the job (${shownFile(file)}), which the agent’s own files do not name; it is passed over.`,
+    );
     return undefined;
   }
   try {
     return readFileSync(file, 'utf8');
-  } catch {
-    throw new Failure('ET_CERTIFICATE_FILE', `The file of the agent’s ${what} cannot be read.`);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      facts.log(
+        `The file of the agent’s ${what} (${variable}: ${shownFile(file)}) is not there, and is passed over. A job ` +
+          'container sees it only where it is mounted.',
+      );
+      return undefined;
+    }
+    throw new Failure('ET_CERTIFICATE_FILE', `The file of the agent’s ${what} (${variable}) cannot be read.`);
   }
 }
 
+function shownFile(file: string | undefined): string {
+  return printable(file ?? '', 200);
+}
+
 function readClientCertificate(facts: NetworkFacts): ClientCertificate | undefined {
-  const certificate = readPem(facts.variable('Agent.ClientCert'), 'client certificate (Agent.ClientCert)');
-  const key = readPem(facts.variable('Agent.ClientCertKey'), 'client certificate’s key (Agent.ClientCertKey)');
+  const configured = facts.origins.agentFiles()?.certificates;
+  const certificate = readPem(facts, {
+    variable: 'Agent.ClientCert',
+    what: 'client certificate',
+    configured: configured?.clientCertificate,
+  });
+  const key = readPem(facts, {
+    variable: 'Agent.ClientCertKey',
+    what: 'client certificate’s key',
+    configured: configured?.clientKey,
+  });
   if (certificate === undefined || key === undefined) {
     return undefined;
   }

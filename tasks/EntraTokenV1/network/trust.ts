@@ -17,7 +17,7 @@ export interface Trust {
  * Throws a Failure for a certificate or key that cannot be used.
  */
 export function agentTrust(
-  network: Pick<Network, 'authorities' | 'extraAuthoritiesFile' | 'clientCertificate'>,
+  network: Pick<Network, 'authorities' | 'extraAuthoritiesFile' | 'bundledAuthoritiesOnly' | 'clientCertificate'>,
 ): Trust {
   const create = (options: tls.SecureContextOptions): tls.SecureContext => {
     try {
@@ -30,12 +30,19 @@ export function agentTrust(
     }
   };
   const { authorities } = network;
+  // Node takes in what its variables name before this program runs, so its own store is not used where they lie.
+  const others = network.bundledAuthoritiesOnly
+    ? [...tls.rootCertificates, readExtra(network.extraAuthoritiesFile)].filter((pem) => pem !== '')
+    : undefined;
   if (authorities === undefined) {
-    return { context: create({}), wider: undefined };
+    return { context: create(others === undefined ? {} : { ca: others }), wider: undefined };
   }
   return {
     context: create({ ca: authorities }),
     wider: () => {
+      if (others !== undefined) {
+        return create({ ca: [...others, authorities] });
+      }
       const context = create({});
       // Node 20 forgets NODE_EXTRA_CA_CERTS when an authority is added to its own.
       for (const pem of [authorities, readExtra(network.extraAuthoritiesFile)]) {

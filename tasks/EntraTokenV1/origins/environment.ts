@@ -21,35 +21,46 @@ export function environmentName(name: string): string {
 
 /** The variables of the job, by the names that the agent lists beside them. */
 export interface JobVariables {
+  /** False where the agent gave no list: then nothing tells variables from what the machine set. */
+  readonly areListed: boolean;
   /** True where the job has the variable, whatever its case. */
   has(name: string): boolean;
   /** True where the job has it as a secret: scripts do not see it, and what is set under its name stays a secret. */
   isSecret(name: string): boolean;
   /** The public variables that have this name in the environment, as they are spelled. */
   spellings(environmentName: string): readonly string[];
+  /** The secret ones that would have it, but have `SECRET_` in front. */
+  secretSpellings(environmentName: string): readonly string[];
 }
 
 /**
  * Reads the agent's own lists of the variables. The agent writes them after the variables, in every version, so no
- * variable can stand in for them. Without the list of the public ones, nothing tells them from what the machine set:
- * then every name of the environment counts as the pipeline's.
+ * variable can stand in for them.
  */
 export function readJobVariables(environment: Environment): JobVariables {
   const publicNames = readNames(environment.get('VSTS_PUBLIC_VARIABLES'));
   const secretNames = readNames(environment.get('VSTS_SECRET_VARIABLES')) ?? [];
   const secrets = new Set(secretNames.map((name) => name.toLowerCase()));
   const all = new Set([...secrets, ...(publicNames ?? []).map((name) => name.toLowerCase())]);
-  const bySpelling = new Map<string, string[]>();
-  for (const name of publicNames ?? []) {
-    const key = environmentName(name);
-    bySpelling.set(key, [...(bySpelling.get(key) ?? []), name]);
-  }
+  const publicSpellings = spellingsOf(publicNames ?? []);
+  const secretSpellings = spellingsOf(secretNames);
   return {
+    areListed: publicNames !== undefined,
     has: (name) => all.has(name.toLowerCase()),
     isSecret: (name) => secrets.has(name.toLowerCase()),
     // A variable may keep its case in the environment, and Windows does not tell cases apart; so none are told apart here.
-    spellings: (name) => (publicNames === undefined ? [name] : (bySpelling.get(name.toUpperCase()) ?? [])),
+    spellings: (name) => publicSpellings.get(name.toUpperCase()) ?? [],
+    secretSpellings: (name) => secretSpellings.get(name.toUpperCase()) ?? [],
   };
+}
+
+function spellingsOf(names: readonly string[]): ReadonlyMap<string, string[]> {
+  const spellings = new Map<string, string[]>();
+  for (const name of names) {
+    const key = environmentName(name);
+    spellings.set(key, [...(spellings.get(key) ?? []), name]);
+  }
+  return spellings;
 }
 
 function readNames(json: string | undefined): string[] | undefined {

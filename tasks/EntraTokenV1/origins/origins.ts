@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AgentFiles, type ProgramPlace, readAgentFiles, workFolder } from './agent-files.ts';
 import {
@@ -53,7 +54,10 @@ export interface Origins {
   readonly proxyOfLoopback: string | undefined;
   /** The agent's own files; undefined where they cannot be read, as in a job container. */
   readonly agentFiles: () => AgentFiles | undefined;
-  /** The agent's temporary folder as it follows from the place of the task; undefined where nothing follows. */
+  /**
+   * The agent's temporary folder: where it follows from the place of the task, that one; else what the agent says. No
+   * variable of another name (`Agent_TempDirectory`) moves it.
+   */
   readonly temporaryFolder: string | undefined;
   /** True for a path into the folders that a job fills. */
   readonly isInJobFolders: IsInJobFolders;
@@ -75,10 +79,20 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
   const environment = copyEnvironment(live, platform);
   const variables = readJobVariables(environment);
   const work = workFolder(place);
-  const owner = (name: string): Owner => (variables.spellings(name).length > 0 ? 'pipeline' : 'machine');
+  const owner = (name: string): Owner =>
+    variables.areListed && variables.spellings(name).length === 0 ? 'machine' : 'pipeline';
   const find = (name: string): Found | undefined => {
     const value = environment.get(name);
     return value ? { value, owner: owner(name) } : undefined;
+  };
+  const standing = (variable: string): Standing => {
+    const name = environmentName(variable);
+    const spelled = [...variables.spellings(name), ...variables.secretSpellings(name)];
+    if (spelled.length === 0) {
+      return environment.get(name) ? 'whole' : 'absent';
+    }
+    const own = spelled.filter((spelling) => spelling.toLowerCase() === variable.toLowerCase()).length;
+    return own === spelled.length ? 'whole' : own === 0 ? 'foreign' : 'mixed';
   };
   return {
     environment: find,
@@ -86,15 +100,7 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
       const found = find(name);
       return found?.owner === 'machine' ? found.value : undefined;
     },
-    standing: (variable) => {
-      const name = environmentName(variable);
-      const spelled = variables.spellings(name);
-      if (spelled.length === 0) {
-        return environment.get(name) ? 'whole' : 'absent';
-      }
-      const own = spelled.filter((spelling) => spelling.toLowerCase() === variable.toLowerCase()).length;
-      return own === spelled.length ? 'whole' : own === 0 ? 'foreign' : 'mixed';
-    },
+    standing,
     impostors: (name) => variables.spellings(name),
     inputNames: environment.names.flatMap((name) =>
       name.startsWith('INPUT_') && owner(name) === 'machine' ? [name.slice('INPUT_'.length)] : [],
@@ -103,12 +109,22 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
     variables: { has: variables.has, isSecret: variables.isSecret },
     proxyOfLoopback: proxyOfLoopback(environment),
     agentFiles: once(() => readAgentFiles(place)),
-    temporaryFolder: work === undefined ? undefined : join(work, '_temp'),
+    temporaryFolder:
+      ownFolder(work, '_temp') ??
+      (standing(TEMPORARY) === 'whole' ? find(environmentName(TEMPORARY))?.value : undefined),
     isInJobFolders: (path) =>
       jobFolders([work, workingFolder, ...JOB_FOLDER_VARIABLES.map((name) => environment.get(environmentName(name)))])(
         path,
       ),
   };
+}
+
+const TEMPORARY = 'Agent.TempDirectory';
+
+/** A folder of the agent's below its work folder, where it is there. */
+function ownFolder(work: string | undefined, name: string): string | undefined {
+  const folder = join(work ?? '', name);
+  return work !== undefined && statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? folder : undefined;
 }
 
 /** Most steps have no use for the files. */

@@ -20,8 +20,17 @@ function workingFolder(): string | undefined {
   }
 }
 
-/** Variables that task-lib is not to see, because it writes what it loads to the debug log, by their names. */
-export function withhold(): ReadonlyMap<string, string> {
+/**
+ * Changes what the libraries see of the environment. Gives, by their names, the variables that task-lib is not to see
+ * because it writes what it loads to the debug log.
+ */
+export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string> {
+  // The library keeps its key there.
+  if (origins.temporaryFolder !== undefined) {
+    process.env['AGENT_TEMPDIRECTORY'] = origins.temporaryFolder;
+  }
+  // Every connection says itself that certificates are checked; Node would warn that they are not.
+  delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
   const withheld = new Map<string, string>();
   for (const name of ['Agent.ProxyPassword', 'Agent.ClientCertPassword']) {
     const key = `SECRET_${name.replaceAll('.', '_').toUpperCase()}`;

@@ -87,7 +87,8 @@ export async function provideForLaterSteps(
       file: keepsFresh ? file : undefined,
       endpoint: secrets && endpointOrders(request, secrets),
     },
-    (name) => agent.origins.environment(name)?.value,
+    // What this step does not trust is not carried on either.
+    (name) => (name === 'NODE_EXTRA_CA_CERTS' ? network.extraAuthoritiesFile : agent.origins.environment(name)?.value),
     (child) => surroundings.onFailure(() => end(child)),
   );
   if (keepsFresh) {
@@ -163,13 +164,7 @@ function endpointAt(port: number, { accessTokens, idTokens }: EndpointSecrets): 
 function sourceOrders(request: Request, source: OpenSource): SourceOrders {
   const file = podSource(request, source);
   if (file !== undefined) {
-    const isBound = file.binding.proxy !== undefined;
-    return {
-      kind: 'kubernetes',
-      path: file.path,
-      audience: isBound ? undefined : request.cloud.idTokenAudience,
-      binding: file.binding,
-    };
+    return { kind: 'kubernetes', path: file.path, binding: file.binding };
   }
   if (source.renewal === undefined) {
     return { kind: 'lateBound', token: source.first.token.reveal() };

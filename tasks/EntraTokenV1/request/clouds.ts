@@ -20,7 +20,14 @@ export const presetNames = [
 
 export type PresetName = (typeof presetNames)[number];
 
-export type CloudName = 'AzureCloud' | 'AzureUSGovernment' | 'AzureChinaCloud' | 'AzureStack';
+export type CloudName =
+  | 'AzureCloud'
+  | 'AzureUSGovernment'
+  | 'AzureChinaCloud'
+  | 'AzureBleuCloud'
+  | 'AzureGermanyCloud'
+  | 'AzureSingaporeCloud'
+  | 'AzureStack';
 
 export interface Cloud {
   readonly name: CloudName;
@@ -101,6 +108,51 @@ export const china: Cloud = {
   terraformEnvironment: 'china',
 };
 
+/**
+ * What is published of the sovereign clouds of France, Germany and Singapore, and no more: hosts by MSAL for JS and .NET
+ * (its `KnownCloudConfiguration` has the audiences, none for Singapore); `arm` by Azure SDK for .NET (default scopes of
+ * `AzureAuthorityHosts`) and Azure PowerShell; `graph` and `keyVault` by the tools of Azure Functions; `appConfiguration`
+ * by Azure SDK for Go. Their names are those of Azure PowerShell; Singapore has none there.
+ */
+export const france: Cloud = {
+  name: 'AzureBleuCloud',
+  title: 'the sovereign cloud of France (Bleu)',
+  authority: 'https://login.sovcloud-identity.fr',
+  idTokenAudience: 'api://AzureADTokenExchangeFrance',
+  resources: {
+    arm: 'https://management.sovcloud-api.fr',
+    graph: 'https://graph.svc.sovcloud.fr',
+    keyVault: 'https://vault.sovcloud-api.fr',
+    appConfiguration: 'https://appconfig.sovcloud-api.fr',
+  },
+  terraformEnvironment: undefined,
+};
+
+export const germany: Cloud = {
+  name: 'AzureGermanyCloud',
+  title: 'the sovereign cloud of Germany (Delos)',
+  authority: 'https://login.sovcloud-identity.de',
+  idTokenAudience: 'api://AzureADTokenExchangeGermany',
+  resources: {
+    arm: 'https://management.sovcloud-api.de',
+    graph: 'https://graph.svc.sovcloud.de',
+    keyVault: 'https://vault.sovcloud-api.de',
+  },
+  terraformEnvironment: undefined,
+};
+
+export const singapore: Cloud = {
+  name: 'AzureSingaporeCloud',
+  title: 'the sovereign cloud of Singapore',
+  authority: 'https://login.sovcloud-identity.sg',
+  idTokenAudience: publicCloud.idTokenAudience,
+  resources: {},
+  terraformEnvironment: undefined,
+};
+
+/** The clouds that a connection can name, each by the word in its `environment`. */
+export const knownClouds: readonly Cloud[] = [publicCloud, usGovernment, china, france, germany, singapore];
+
 /** Entra's host names and the cloud that each belongs to (from the instance discovery answer that MSAL ships). */
 const knownHosts: Readonly<Record<string, Cloud>> = {
   'login.microsoftonline.com': publicCloud,
@@ -109,13 +161,51 @@ const knownHosts: Readonly<Record<string, Cloud>> = {
   'sts.windows.net': publicCloud,
   'login.microsoftonline.us': usGovernment,
   'login.usgovcloudapi.net': usGovernment,
+  'login-us.microsoftonline.com': usGovernment,
   'login.chinacloudapi.cn': china,
   'login.partner.microsoftonline.cn': china,
+  'login.sovcloud-identity.fr': france,
+  'login.sovcloud-identity.de': germany,
+  'login.sovcloud-identity.sg': singapore,
 };
+
+/** The domains under which each cloud has its services, Entra apart. */
+const knownDomains: readonly (readonly [string, Cloud])[] = [
+  ['management.azure.com', publicCloud],
+  ['portal.azure.com', publicCloud],
+  ['vault.azure.net', publicCloud],
+  ['graph.microsoft.com', publicCloud],
+  ['windows.net', publicCloud],
+  ['windowsazure.com', publicCloud],
+  ['usgovcloudapi.net', usGovernment],
+  ['azure.us', usGovernment],
+  ['graph.microsoft.us', usGovernment],
+  ['chinacloudapi.cn', china],
+  ['azure.cn', china],
+  ['windowsazure.cn', china],
+  ['sovcloud-api.fr', france],
+  ['sovcloud.fr', france],
+  ['sovcloud-api.de', germany],
+  ['sovcloud.de', germany],
+  ['sovcloud-api.sg', singapore],
+];
 
 /** The cloud whose Entra answers under this authority, or undefined for a host that is in no published list. */
 export function cloudOfAuthority(authority: URL): Cloud | undefined {
   return Object.hasOwn(knownHosts, authority.hostname) ? knownHosts[authority.hostname] : undefined;
+}
+
+/** The cloud that has a service, or Entra, at this address; undefined where it is none of a known cloud's. */
+export function cloudOfService(address: string): Cloud | undefined {
+  if (!URL.canParse(address)) {
+    return undefined;
+  }
+  const url = new URL(address);
+  const { hostname } = url;
+  return (
+    cloudOfAuthority(url) ??
+    knownDomains.find(([domain]) => hostname === domain || hostname.endsWith(`.${domain}`))?.[1]
+  );
 }
 
 /** What an Azure Stack or private cloud says of itself in the data of its service connection. */

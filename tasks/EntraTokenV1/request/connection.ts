@@ -1,9 +1,20 @@
 import type { Endpoint } from '../agent/agent.ts';
+import { isLoopback } from '../agent/job.ts';
 import { Failure } from '../failure/failure.ts';
 import { Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
 import { readAuthority } from './authority.ts';
-import { type Cloud, china, cloudOfAuthority, privateCloud, publicCloud, usGovernment } from './clouds.ts';
+import {
+  type Cloud,
+  cloudOfAuthority,
+  cloudOfService,
+  france,
+  germany,
+  knownClouds,
+  privateCloud,
+  publicCloud,
+  singapore,
+} from './clouds.ts';
 
 export type ConnectionKind = 'azureRM' | 'azureDevOps';
 
@@ -28,11 +39,24 @@ export interface ServiceConnection {
 
 const FEDERATED = 'workloadidentityfederation';
 
+/** What decides, besides the connection, where its ID token may go. */
+export interface ToldBesides {
+  /** True where the step itself names the authority, and that of the connection does not count. */
+  readonly authorityIsNamed: boolean;
+  /** True where the organization is on this machine: then Entra may be there as well. */
+  readonly isRehearsal: boolean;
+}
+
 /**
  * Checks the connection that an input names. A connection to Azure DevOps carries client and tenant alone; nothing
  * else is required of either kind. Throws a Failure that says what is missing or which scheme the connection has.
  */
-export function readConnection(kind: ConnectionKind, id: string, endpoint: Endpoint | undefined): ServiceConnection {
+export function readConnection(
+  kind: ConnectionKind,
+  id: string,
+  endpoint: Endpoint | undefined,
+  told: ToldBesides,
+): ServiceConnection {
   if (endpoint === undefined) {
     throw new Failure(
       'ET_CONNECTION_UNAVAILABLE',
@@ -63,7 +87,7 @@ export function readConnection(kind: ConnectionKind, id: string, endpoint: Endpo
     }
   }
   const { cloud, authority } =
-    kind === 'azureRM' ? readCloud(endpoint) : { cloud: publicCloud, authority: publicCloud.authority };
+    kind === 'azureRM' ? readCloud(id, endpoint, told) : { cloud: publicCloud, authority: publicCloud.authority };
   const lateBound = endpoint.parameter('idToken');
   const storedIssuer = endpoint.parameter('workloadIdentityFederationIssuer');
   const storedSubject = endpoint.parameter('workloadIdentityFederationSubject');
@@ -109,33 +133,91 @@ function schemeOf(endpoint: Endpoint): string {
   }
 }
 
-/** The authority that the connection stores, else its cloud's; and the cloud that its environment names. */
-function readCloud(endpoint: Endpoint): { cloud: Cloud; authority: string } {
-  const stored = endpoint.data('activeDirectoryAuthority') ?? endpoint.data('environmentAuthorityUrl');
+/**
+ * The authority that the connection stores, else its cloud's; and the cloud that its environment names. An earlier step
+ * that prints `task.setendpoint` changes any of these data. So the authority of a known cloud must be one of that
+ * cloud's; and a private cloud, about which only the connection can be asked, must not speak of a known one elsewhere.
+ */
+function readCloud(id: string, endpoint: Endpoint, told: ToldBesides): { cloud: Cloud; authority: string } {
   if (endpoint.data('EnableAdfsAuthentication')?.toLowerCase() === 'true') {
     throw new Failure('ET_ADFS', 'The service connection signs in with AD FS.');
   }
+  const stored = AUTHORITY_DATA.map((name) => endpoint.data(name)).find((text) => text !== undefined);
   const authority = stored === undefined ? undefined : readAuthority(stored, 'the service connection');
   const cloud = cloudOf(endpoint, authority);
+  if (authority !== undefined && !told.authorityIsNamed) {
+    refuseForeignAuthority(id, cloud, authority, endpoint, told);
+  }
   return { cloud, authority: authority ?? cloud.authority };
+}
+
+/** Best first. */
+const AUTHORITY_DATA = ['activeDirectoryAuthority', 'environmentAuthorityUrl'];
+
+/** What else of a connection's data is the address of one of its cloud's services. */
+const CLOUD_DATA = [
+  ...AUTHORITY_DATA,
+  'environmentUrl',
+  'resourceManagerUrl',
+  'serviceManagementUrl',
+  'managementPortalUrl',
+  'armManagementPortalUrl',
+  'galleryUrl',
+  'graphUrl',
+  'microsoftGraphUrl',
+  'activeDirectoryServiceEndpointResourceId',
+  'AzureKeyVaultServiceEndpointResourceId',
+];
+
+function refuseForeignAuthority(
+  id: string,
+  cloud: Cloud,
+  authority: string,
+  endpoint: Endpoint,
+  { isRehearsal }: ToldBesides,
+): void {
+  const url = new URL(authority);
+  const known = cloudOfAuthority(url);
+  const connection = `The service connection ${printable(id, 60)} is of ${cloud.title} (${cloud.name})`;
+  if (known?.name === cloud.name || (isRehearsal && isLoopback(url))) {
+    return;
+  }
+  if (cloud.name !== 'AzureStack') {
+    throw new Failure(
+      'ET_AUTHORITY_REFUSED',
+      `${connection}, whose authority is ${cloud.authority}, but names ${printable(authority, 100)}.`,
+    );
+  }
+  for (const name of known === undefined ? CLOUD_DATA : []) {
+    const text = endpoint.data(name);
+    const other = text === undefined ? undefined : cloudOfService(text);
+    if (other !== undefined) {
+      throw new Failure(
+        'ET_AUTHORITY_REFUSED',
+        `${connection} and names the authority ${printable(authority, 100)}, but its ${name} is that of ` +
+          `${other.title} (${other.name}).`,
+      );
+    }
+  }
 }
 
 function cloudOf(endpoint: Endpoint, authority: string | undefined): Cloud {
   const environment = endpoint.data('environment') ?? '';
-  switch (environment.toLowerCase()) {
-    case 'azurecloud':
-      return publicCloud;
-    case 'azureusgovernment':
-      return usGovernment;
-    case 'azurechinacloud':
-      return china;
+  const ofAuthority = authority === undefined ? undefined : cloudOfAuthority(new URL(authority));
+  const named = knownClouds.find(({ name }) => name.toLowerCase() === environment.toLowerCase());
+  // What Azure DevOps calls the newer sovereign clouds is not published; their authority tells them.
+  const isSovereign = ofAuthority !== undefined && [france, germany, singapore].includes(ofAuthority);
+  if (named !== undefined) {
+    return named;
+  }
+  switch (isSovereign ? '' : environment.toLowerCase()) {
     case 'azuregermancloud':
       throw new Failure(
         'ET_CONNECTION_INCOMPLETE',
         'The service connection is of Microsoft Cloud Germany, which was closed in 2021.',
       );
     case '':
-      return (authority === undefined ? undefined : cloudOfAuthority(new URL(authority))) ?? publicCloud;
+      return ofAuthority ?? publicCloud;
     default:
       if (authority === undefined) {
         throw new Failure(

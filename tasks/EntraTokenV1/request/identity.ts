@@ -1,4 +1,5 @@
 import type { Agent } from '../agent/agent.ts';
+import type { Job } from '../agent/job.ts';
 import { isExportedTokenFile } from '../background/token-folder.ts';
 import { Failure } from '../failure/failure.ts';
 import { type BindingVariables, bindingVariables } from '../id-token/identity-binding.ts';
@@ -7,6 +8,7 @@ import { readAuthority } from './authority.ts';
 import { type Cloud, cloudOfAuthority, publicCloud } from './clouds.ts';
 import { type ConnectionKind, isIdentifier, readConnection, type ServiceConnection } from './connection.ts';
 import type { Fault, Inputs } from './inputs.ts';
+import type { Pod, PodVariable } from './pod.ts';
 
 /** Where ID tokens come from. */
 export type Source =
@@ -31,19 +33,26 @@ export interface Identity {
   readonly authority: string;
 }
 
+/** What is known besides the inputs. */
+export interface Told {
+  readonly agent: Agent;
+  readonly job: Job;
+  readonly pod: Pod;
+}
+
 /** Reads the identity that the inputs, else the connection, else (for `kubernetes` alone) the pod's variables name. */
-export function readIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity | undefined {
+export function readIdentity(inputs: Inputs, told: Told, faults: Fault[]): Identity | undefined {
   switch (inputs.credentialSource) {
     case undefined:
       return undefined;
     case 'azureRM':
-      return connectionIdentity('azureRM', 'connectedServiceNameARM', inputs, agent, faults);
+      return connectionIdentity('azureRM', 'connectedServiceNameARM', inputs, told, faults);
     case 'azureDevOps':
-      return connectionIdentity('azureDevOps', 'azureDevOpsServiceConnection', inputs, agent, faults);
+      return connectionIdentity('azureDevOps', 'azureDevOpsServiceConnection', inputs, told, faults);
     case 'pipeline':
-      return pipelineIdentity(inputs, agent);
+      return pipelineIdentity(inputs, told);
     case 'kubernetes':
-      return kubernetesIdentity(inputs, agent, faults);
+      return kubernetesIdentity(inputs, told, faults);
   }
 }
 
@@ -51,12 +60,15 @@ function connectionIdentity(
   kind: ConnectionKind,
   name: 'connectedServiceNameARM' | 'azureDevOpsServiceConnection',
   inputs: Inputs,
-  agent: Agent,
+  told: Told,
   faults: Fault[],
 ): Identity {
   // The agent names the variables of a connection by its ID in lower case, and systems but Windows tell the cases apart.
   const id = isGuid(inputs[name]) ? inputs[name].toLowerCase() : inputs[name];
-  const connection = readConnection(kind, id, agent.endpoint(id));
+  const connection = readConnection(kind, id, told.agent.endpoint(id), {
+    authorityIsNamed: inputs.authorityHost !== undefined,
+    isRehearsal: told.job.isRehearsal,
+  });
   if (inputs.clientId !== '' && inputs.clientId.toLowerCase() !== connection.clientId.toLowerCase()) {
     faults.push(
       `clientId is ${inputs.clientId}, but the service connection is the identity ${connection.clientId}; ` +
@@ -65,7 +77,7 @@ function connectionIdentity(
   }
   const { cloud, authority } = withAuthorityHost(inputs, connection);
   return {
-    source: { kind, connection, fallback: readFallback(inputs, agent) },
+    source: { kind, connection, fallback: readFallback(inputs, told) },
     clientId: connection.clientId,
     tenantId: inputs.tenantId || connection.tenantId,
     ownTenantId: connection.tenantId,
@@ -74,9 +86,9 @@ function connectionIdentity(
   };
 }
 
-function pipelineIdentity(inputs: Inputs, agent: Agent): Identity {
+function pipelineIdentity(inputs: Inputs, told: Told): Identity {
   return {
-    source: { kind: 'pipeline', fallback: readFallback(inputs, agent) },
+    source: { kind: 'pipeline', fallback: readFallback(inputs, told) },
     clientId: inputs.clientId,
     tenantId: inputs.tenantId,
     ownTenantId: undefined,
@@ -85,40 +97,30 @@ function pipelineIdentity(inputs: Inputs, agent: Agent): Identity {
 }
 
 /** As WorkloadIdentityCredential of the Azure SDKs: the step's own inputs, else the variables that AKS sets on the pod. */
-function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity {
-  const clientId = inputs.clientId || agent.origins.environment('AZURE_CLIENT_ID')?.value.trim() || '';
-  const tenantId = inputs.tenantId || agent.origins.environment('AZURE_TENANT_ID')?.value.trim() || '';
-  const path = tokenFilePath(inputs, agent) ?? '';
-  const exported = agent.origins.environment('AZURE_FEDERATED_TOKEN_FILE')?.value.trim();
-  if (path === '' && exported !== undefined) {
-    throw new Failure(
-      'ET_KUBERNETES_VARIABLES',
-      'AZURE_FEDERATED_TOKEN_FILE names the token file that an earlier step of this job exported, and no longer the pod’s.',
-      'Set clientId, tenantId and tokenFilePath on this step, or put it before the step that exports.',
-    );
-  }
-  const missing = Object.entries({
-    AZURE_CLIENT_ID: clientId,
-    AZURE_TENANT_ID: tenantId,
-    AZURE_FEDERATED_TOKEN_FILE: path,
-  }).flatMap(([name, value]) => (value === '' ? [name] : []));
+function kubernetesIdentity(inputs: Inputs, { agent, pod }: Told, faults: Fault[]): Identity {
+  const clientId = inputs.clientId || pod.values.AZURE_CLIENT_ID || '';
+  const tenantId = inputs.tenantId || pod.values.AZURE_TENANT_ID || '';
+  const path = inputs.tokenFilePath || podTokenFile(pod) || '';
+  const needed: readonly (readonly [PodVariable, input: string, value: string])[] = [
+    ['AZURE_CLIENT_ID', 'clientId', clientId],
+    ['AZURE_TENANT_ID', 'tenantId', tenantId],
+    ['AZURE_FEDERATED_TOKEN_FILE', 'tokenFilePath', path],
+  ];
+  const missing = needed.filter(([, , value]) => value === '');
   if (missing.length > 0) {
-    const inputsToo = {
-      AZURE_CLIENT_ID: 'clientId',
-      AZURE_TENANT_ID: 'tenantId',
-      AZURE_FEDERATED_TOKEN_FILE: 'tokenFilePath',
-    };
-    const named = Object.entries(inputsToo).flatMap(([name, input]) =>
-      missing.includes(name) ? [`${name} (input ${input})`] : [],
-    );
-    faults.push(new Failure('ET_KUBERNETES_VARIABLES', `The environment of the step has no ${named.join(', no ')}.`));
+    faults.push(lackOf(missing, pod));
   }
   for (const [name, value] of Object.entries({ AZURE_CLIENT_ID: clientId, AZURE_TENANT_ID: tenantId })) {
     if (value !== '' && !isIdentifier(value)) {
       faults.push(`${name} is '${printable(value, 80)}', which is neither an ID nor a domain name.`);
     }
   }
-  const host = agent.origins.environment('AZURE_AUTHORITY_HOST')?.value.trim();
+  if (inputs.authorityHost === undefined && pod.hidden.includes('AZURE_AUTHORITY_HOST')) {
+    agent.log(
+      'AZURE_AUTHORITY_HOST is a pipeline variable, which is not followed; the input authorityHost names another.',
+    );
+  }
+  const host = pod.values.AZURE_AUTHORITY_HOST;
   const authority = host ? readAuthority(host, 'AZURE_AUTHORITY_HOST') : publicCloud.authority;
   return {
     source: { kind: 'kubernetes', file: { path, binding: bindingVariables(agent.origins) } },
@@ -127,6 +129,23 @@ function kubernetesIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Iden
     ownTenantId: undefined,
     ...withAuthorityHost(inputs, { cloud: cloudOfAuthority(new URL(authority)) ?? publicCloud, authority }),
   };
+}
+
+/** Which of the pod's variables are missing; a pipeline variable of that name is none. */
+function lackOf(missing: readonly (readonly [PodVariable, input: string, value: string])[], pod: Pod): Failure {
+  const hidden = missing.filter(([name]) => pod.hidden.includes(name));
+  if (hidden.length === 0) {
+    const named = missing.map(([name, input]) => `${name} (input ${input})`);
+    return new Failure('ET_KUBERNETES_VARIABLES', `The environment of the step has no ${named.join(', no ')}.`);
+  }
+  const names = hidden.map(([name]) => name).join(', ');
+  const lines = missing.map(([name, input]) => `${input}: $(${name})`);
+  return new Failure(
+    'ET_KUBERNETES_VARIABLES',
+    `${names} ${hidden.length === 1 ? 'is a pipeline variable' : 'are pipeline variables'} of this job, and not the pod’s.`,
+    `If the pipeline is meant to say it, write it on the step: ${lines.join(', ')}. If an earlier step exported it, name ` +
+      'the pod’s own values in these inputs, or put this step before that one.',
+  );
 }
 
 /** The input wins over where the identity comes from; a host that is in no list keeps the cloud of the identity. */
@@ -141,20 +160,23 @@ function withAuthorityHost(
   return { cloud: cloudOfAuthority(new URL(authority)) ?? own.cloud, authority };
 }
 
-function readFallback(inputs: Inputs, agent: Agent): TokenFile | undefined {
-  const path = inputs.kubernetesFallback ? tokenFilePath(inputs, agent) : undefined;
+function readFallback(inputs: Inputs, { agent, pod }: Told): TokenFile | undefined {
+  const path = inputs.kubernetesFallback ? inputs.tokenFilePath || podTokenFile(pod) : undefined;
+  if (path === undefined && inputs.kubernetesFallback && pod.hidden.includes('AZURE_FEDERATED_TOKEN_FILE')) {
+    const hiding = agent.origins.environment('AZURE_FEDERATED_TOKEN_FILE')?.value ?? '';
+    // What a step of this task exported says nothing of a pod.
+    if (!isExportedTokenFile(hiding.trim())) {
+      agent.log(
+        'AZURE_FEDERATED_TOKEN_FILE is a pipeline variable: its file is not taken for the pod’s as a fallback.',
+      );
+    }
+  }
   return path === undefined ? undefined : { path, binding: bindingVariables(agent.origins) };
 }
 
-/**
- * An earlier step that exported a token file has overwritten the pod's variable for the rest of the job; such a file
- * holds a token of Azure DevOps, and is not taken for the pod's.
- */
-function tokenFilePath(inputs: Inputs, agent: Agent): string | undefined {
-  if (inputs.tokenFilePath !== '') {
-    return inputs.tokenFilePath;
-  }
-  const path = agent.origins.environment('AZURE_FEDERATED_TOKEN_FILE')?.value.trim();
+/** A file that a step of this task wrote holds a token of Azure DevOps, and is not taken for the pod's. */
+function podTokenFile(pod: Pod): string | undefined {
+  const path = pod.values.AZURE_FEDERATED_TOKEN_FILE;
   return path && !isExportedTokenFile(path) ? path : undefined;
 }
 

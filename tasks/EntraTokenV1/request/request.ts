@@ -3,7 +3,7 @@ import { type Job, readJob } from '../agent/job.ts';
 import { Failure } from '../failure/failure.ts';
 import { checkFit, checkRequired, checkTenant } from './checks.ts';
 import { type Cloud, publicCloud } from './clouds.ts';
-import { type Identity, readIdentity, type Source } from './identity.ts';
+import { type Identity, readIdentity, type Source, type Told } from './identity.ts';
 import {
   type CredentialSource,
   type EndpointKind,
@@ -15,6 +15,7 @@ import {
   UNUSABLE,
   warnOfUnknownInputs,
 } from './inputs.ts';
+import { type Pod, readPod } from './pod.ts';
 import { readScopes, type ScopeLine } from './scopes.ts';
 
 /** What the step is asked to do, checked, with nothing left to look up in inputs or the environment. */
@@ -35,6 +36,7 @@ export interface Request {
   readonly endpoint: ReadonlySet<EndpointKind>;
   readonly exportIdToken: boolean;
   readonly job: Job;
+  readonly pod: Pod;
 }
 
 /**
@@ -43,9 +45,11 @@ export interface Request {
  */
 export function readRequest(agent: Agent): Request {
   warnOfUnknownInputs(agent);
+  const job = readJob(agent);
+  const pod = readPod(agent, job.token);
   const faults: Fault[] = [];
   const inputs = readInputs(agent, faults);
-  const identity = isWhole(inputs, faults) ? tryIdentity(inputs, agent, faults) : undefined;
+  const identity = isWhole(inputs, faults) ? tryIdentity(inputs, { agent, job, pod }, faults) : undefined;
   // Where the cloud stays open, the public cloud's presets still show the faults of the lines.
   const ofScopes: string[] = [];
   const scopes = readScopes(
@@ -70,7 +74,8 @@ export function readRequest(agent: Agent): Request {
     keepTokenFileFresh: inputs.keepTokenFileFresh,
     endpoint: inputs.tokenEndpoint,
     exportIdToken: inputs.exportIdToken,
-    job: readJob(agent),
+    job,
+    pod,
   };
 }
 
@@ -99,9 +104,9 @@ function isWhole(inputs: Inputs, faults: Fault[]): boolean {
   return faults.length === before && !identityInputs.some((name) => inputs[name] === UNUSABLE);
 }
 
-function tryIdentity(inputs: Inputs, agent: Agent, faults: Fault[]): Identity | undefined {
+function tryIdentity(inputs: Inputs, told: Told, faults: Fault[]): Identity | undefined {
   try {
-    const identity = readIdentity(inputs, agent, faults);
+    const identity = readIdentity(inputs, told, faults);
     checkTenant(identity, inputs, faults);
     return identity;
   } catch (error) {

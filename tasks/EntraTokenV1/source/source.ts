@@ -51,7 +51,7 @@ const couldNotBeAsked: ReadonlySet<Code> = new Set<Code>([
 export async function openSource(request: Request, surroundings: SourceSurroundings): Promise<OpenSource> {
   const { source } = request;
   if (source.kind === 'kubernetes') {
-    return openKubernetes(request, source.file, surroundings);
+    return openKubernetes(source.file, surroundings);
   }
   try {
     return await openAzureDevOps(request, surroundings);
@@ -69,7 +69,7 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
       `${error.code}: ${error.happened} The service account token of the pod stands in for the ID token of Azure ` +
         `DevOps (kubernetesFallback); client and tenant stay the same.`,
     );
-    return openKubernetes(request, fallback, surroundings);
+    return openKubernetes(fallback, surroundings);
   }
 }
 
@@ -136,17 +136,12 @@ function idTokenRequest({ source, job }: Request): IdTokenRequest {
   };
 }
 
-async function openKubernetes(
-  request: Request,
-  file: TokenFile,
-  surroundings: SourceSurroundings,
-): Promise<OpenSource> {
+async function openKubernetes(file: TokenFile, surroundings: SourceSurroundings): Promise<OpenSource> {
   const binding = readIdentityBinding(file.binding);
   const { readTokenFile } = await import('../id-token/kubernetes.ts');
   const read = (): Promise<IdToken> =>
     readTokenFile({
       path: file.path,
-      audience: binding === undefined ? request.cloud.idTokenAudience : undefined,
       now: surroundings.now,
       sleep: surroundings.sleep,
       mask: surroundings.mask,
@@ -154,6 +149,7 @@ async function openKubernetes(
   const first = await read();
   let toEntra = surroundings.send;
   if (binding !== undefined) {
+    surroundings.log(`Token proxy   ${binding.proxy.host} of the pod’s identity binding takes the token to Entra`);
     const pool: () => ConnectionPool = bindingPool(binding);
     pool();
     const send = createWire({ ...surroundings, pool, ownAuthorities: bindingAuthorities(binding) });

@@ -1,0 +1,49 @@
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { JobOptions } from './job.ts';
+
+/**
+ * Writes what lies in an agent's own folder once it is configured: `.agent`, and where they were given, `.proxy` and
+ * `.certificates` (agent: ConfigurationStore.cs, VstsAgentWebProxy.cs, AgentCertificateManager.cs).
+ */
+export function writeAgentFiles(
+  home: string,
+  { collectionUri, proxy, certificates }: Pick<JobOptions, 'collectionUri' | 'proxy' | 'certificates'>,
+): void {
+  const write = (name: string, content: unknown): void =>
+    writeFileSync(join(home, name), typeof content === 'string' ? content : JSON.stringify(content, undefined, 2));
+  write('.agent', { agentId: 1, agentName: 'local-agent', poolId: 1, serverUrl: collectionUri, workFolder: '_work' });
+  if (proxy !== undefined) write('.proxy', proxy.url);
+  if (certificates !== undefined) {
+    write('.certificates', {
+      skipServerCertValidation: certificates.skipValidation === true,
+      caCert: certificates.ca,
+      clientCert: certificates.clientCert,
+      clientCertPrivatekey: certificates.clientCertKey,
+      clientCertArchive: certificates.clientCertArchive,
+    });
+  }
+}
+
+/** Node's binaries where the agent has them: below its own folder. Gives the path of the one for a handler. */
+export function placeNodes(home: string, nodes: { node20: string; node24: string }): typeof nodes {
+  const place = (folder: string, binary: string): string => {
+    const bin = join(home, 'externals', folder, 'bin');
+    mkdirSync(bin, { recursive: true });
+    const path = join(bin, 'node');
+    rmSync(path, { force: true });
+    symlinkSync(binary, path);
+    return path;
+  };
+  return { node20: place('node20_1', nodes.node20), node24: place('node24', nodes.node24) };
+}
+
+/** Whether an agent of this version is older than another. */
+export function isBefore(version: string, other: string): boolean {
+  const parts = (text: string): number[] => text.split('.').map(Number);
+  const theirs = parts(other);
+  const differing = parts(version)
+    .map((part, index) => part - (theirs[index] ?? 0))
+    .find((difference) => difference !== 0);
+  return (differing ?? 0) < 0;
+}
