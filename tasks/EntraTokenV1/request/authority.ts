@@ -32,6 +32,13 @@ export function readAuthority(text: string, where: string): string {
   return url.origin;
 }
 
+/** The tenant in the path of an authority, `https://host/<tenant>/…`; undefined where it has no path. */
+export function tenantInAuthority(text: string): string | undefined {
+  return tryUrl(text)
+    ?.pathname.split('/')
+    .find((segment) => segment !== '');
+}
+
 function tryUrl(text: string): URL | undefined {
   try {
     return new URL(text);

@@ -1,4 +1,5 @@
 import { Failure } from '../failure/failure.ts';
+import { printable } from '../text/text.ts';
 import type { Identity } from './identity.ts';
 import { type CredentialSource, type Fault, type InputName, type Inputs, writtenAs } from './inputs.ts';
 
@@ -36,11 +37,40 @@ export function checkRequired(inputs: Inputs, source: CredentialSource, faults: 
   }
 }
 
+/** Names that stand for many tenants, and the tenant of personal accounts: none of them gives a token to an application. */
+const NO_TENANT = ['common', 'organizations', 'consumers', '9188040d-6c67-4c5b-b112-36a304b66dad'];
+
+function isNoTenant(tenantId: string): boolean {
+  return NO_TENANT.includes(tenantId.toLowerCase());
+}
+
+/** Adds a fault where what is to be the tenant is none, or another one than the authority names. */
+export function checkAuthority(identity: Identity, inputs: Inputs, faults: Fault[]): void {
+  const { tenantId, authority } = identity;
+  const { authorityTenant } = inputs;
+  if (isNoTenant(tenantId)) {
+    const where = inputs.tenantId === '' ? 'the tenant of the identity' : 'tenantId';
+    faults.push(
+      `${where} is '${tenantId}', which stands for no tenant of its own; an application gets tokens in one tenant. ` +
+        'Write its ID, or its domain name.',
+    );
+  }
+  if (authorityTenant !== undefined && authorityTenant.toLowerCase() !== tenantId.toLowerCase()) {
+    faults.push(
+      `authorityHost names the tenant '${printable(authorityTenant, 80)}', but the tenant of the step is ${tenantId}. ` +
+        `Write the host alone, ${authority}/, and another tenant as tenantId.`,
+    );
+  }
+}
+
 /** Adds a fault where `tenantId` names a tenant that the identity is not of and the step does not allow. */
 export function checkTenant(identity: Identity | undefined, inputs: Inputs, faults: Fault[]): void {
   const { tenantId = '', ownTenantId } = identity ?? {};
   const { additionallyAllowedTenants: allowed } = inputs;
   const isAllowed = (tenant: string): boolean => tenant === '*' || tenant.toLowerCase() === tenantId.toLowerCase();
+  if (isNoTenant(tenantId)) {
+    return;
+  }
   if (ownTenantId === undefined || ownTenantId.toLowerCase() === tenantId.toLowerCase() || allowed.some(isAllowed)) {
     return;
   }

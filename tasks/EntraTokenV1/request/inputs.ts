@@ -1,9 +1,10 @@
+import { isAbsolute } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
 import { Failure } from '../failure/failure.ts';
 import { isRecord } from '../text/json.ts';
 import { nearest } from '../text/nearest.ts';
 import { printable } from '../text/text.ts';
-import { readAuthority } from './authority.ts';
+import { readAuthority, tenantInAuthority } from './authority.ts';
 import { isIdentifier } from './connection.ts';
 
 export const credentialSources = ['azureRM', 'azureDevOps', 'pipeline', 'kubernetes'] as const;
@@ -33,6 +34,8 @@ export interface Inputs {
   readonly claims: string | undefined;
   readonly enableCae: boolean;
   readonly authorityHost: string | undefined;
+  /** The tenant that the path of `authorityHost` names, as written there. */
+  readonly authorityTenant: string | undefined;
 }
 
 /** Every input that the task reads; task.json has exactly these. */
@@ -108,7 +111,7 @@ const yesOrNo: Readonly<Record<string, string>> = {
 /** Reads every input; what is wrong with one is added to `faults`, and the value left out or marked as unusable. */
 export function readInputs(agent: Agent, faults: Fault[]): Inputs {
   const text = (name: InputName): string => {
-    const value = agent.input(name);
+    const value = withoutDecoration(agent.input(name));
     const macro = /\$\([^)\s][^)]*\)|\$\{\{|\$\[/.exec(value)?.[0];
     if (macro !== undefined) {
       const said = `${writtenAs(name)} holds ${printable(macro, 80)}`;
@@ -136,24 +139,44 @@ export function readInputs(agent: Agent, faults: Fault[]): Inputs {
     keepTokenFileFresh: flag('keepTokenFileFresh', true),
     tokenEndpoint: readKinds('tokenEndpoint', endpointKinds, text('tokenEndpoint'), faults),
     exportIdToken: flag('exportIdToken', false),
-    tokenFilePath: text('tokenFilePath'),
+    tokenFilePath: readPath(text('tokenFilePath'), faults),
     additionallyAllowedTenants: list(text('additionallyAllowedTenants')),
     claims: readClaims(text('claims'), faults),
     enableCae: flag('enableCae', false),
-    authorityHost: readAuthorityHost(text('authorityHost'), faults),
+    ...readAuthorityHost(text('authorityHost'), faults),
   };
 }
 
-/** The origin of the authority that the step names. */
-function readAuthorityHost(text: string, faults: Fault[]): string | undefined {
+/** What people bring along from where they copied a value: blanks that nobody sees, and quotation marks around it. */
+function withoutDecoration(value: string): string {
+  const text = value.replace(/^[\s\p{Cf}]+|[\s\p{Cf}]+$/gu, '');
+  return /^(["'])[^"']*\1$/u.test(text) ? text.slice(1, -1).trim() : text;
+}
+
+/** The path of a token file. A relative one would depend on the folder in which the agent starts steps. */
+function readPath(text: string, faults: Fault[]): string {
+  if (text !== '' && !isAbsolute(text)) {
+    faults.push(
+      `tokenFilePath is '${printable(text, 200)}', a relative path; write the whole path, such as ` +
+        '/var/run/secrets/azure/wi/token/azure-identity-token.',
+    );
+  }
+  return text;
+}
+
+/** The origin of the authority that the step names, and the tenant in its path where it has one. */
+function readAuthorityHost(text: string, faults: Fault[]): Pick<Inputs, 'authorityHost' | 'authorityTenant'> {
+  const none = { authorityHost: undefined, authorityTenant: undefined };
   try {
-    return text === '' ? undefined : readAuthority(text, 'authorityHost');
+    return text === ''
+      ? none
+      : { authorityHost: readAuthority(text, 'authorityHost'), authorityTenant: tenantInAuthority(text) };
   } catch (error) {
     if (!(error instanceof Failure)) {
       throw error;
     }
     faults.push(error);
-    return undefined;
+    return none;
   }
 }
 
@@ -166,7 +189,9 @@ function readSource(text: string, faults: Fault[]): CredentialSource | undefined
   return source;
 }
 
-function readIdentifier(text: string, name: InputName, faults: Fault[]): string {
+/** @param written perhaps with the braces of a GUID around it, or a comma behind it */
+function readIdentifier(written: string, name: InputName, faults: Fault[]): string {
+  const text = written.replace(/[,;]$/, '').replace(/^\{(.*)\}$/, '$1');
   if (text !== '' && !isIdentifier(text)) {
     faults.push(`${name} is '${printable(text, 80)}', which is neither an ID nor a domain name.`);
     return UNUSABLE;
@@ -194,7 +219,10 @@ function readKinds<Kind extends string>(
 }
 
 function list(text: string): string[] {
-  return text.split(/[\s,;]+/).filter((word) => word !== '');
+  return text
+    .split(/[\s,;]+/)
+    .map(withoutDecoration)
+    .filter((word) => word !== '');
 }
 
 /** A challenge comes as JSON, or as the Base64 of it that a `WWW-Authenticate` header carries. */

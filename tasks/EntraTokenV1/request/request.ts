@@ -1,7 +1,7 @@
 import type { Agent } from '../agent/agent.ts';
 import { type Job, readJob } from '../agent/job.ts';
 import { Failure } from '../failure/failure.ts';
-import { checkFit, checkRequired, checkTenant } from './checks.ts';
+import { checkAuthority, checkFit, checkRequired, checkTenant } from './checks.ts';
 import { type Cloud, publicCloud } from './clouds.ts';
 import { type Identity, readIdentity, type Source, type Told } from './identity.ts';
 import {
@@ -108,6 +108,9 @@ function tryIdentity(inputs: Inputs, told: Told, faults: Fault[]): Identity | un
   try {
     const identity = readIdentity(inputs, told, faults);
     checkTenant(identity, inputs, faults);
+    if (identity !== undefined) {
+      checkAuthority(identity, inputs, faults);
+    }
     return identity;
   } catch (error) {
     if (!(error instanceof Failure)) {
