@@ -1,8 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { catalogue, codes } from '../tasks/EntraTokenV1/failure/catalogue.ts';
+import { type ExportFacts, exportVariables, needsTokenFile } from '../tasks/EntraTokenV1/publish/exports.ts';
 import { china, presetNames, publicCloud, usGovernment } from '../tasks/EntraTokenV1/request/clouds.ts';
-import { credentialSources } from '../tasks/EntraTokenV1/request/inputs.ts';
+import { credentialSources, type ExportKind, exportKinds } from '../tasks/EntraTokenV1/request/inputs.ts';
 import { leftOut } from './build.ts';
 import { visibleInputs } from './form.ts';
 import { root } from './layout.ts';
@@ -14,6 +16,8 @@ const clouds = [publicCloud, usGovernment, china];
 const tables: Readonly<Record<string, Readonly<Record<string, (manifest: Manifest) => string>>>> = {
   'overview.md': { inputs, outputs },
   'docs/choosing-a-source.md': { presets },
+  'docs/errors.md': { codes: codeIndex },
+  'docs/recipes.md': { exports: exportTable },
   'docs/decisions/left-out.md': { 'left-out': leftOutModules },
 };
 
@@ -86,10 +90,58 @@ function presets(): string {
   return table(['Preset', ...clouds.map(({ title }) => title.replace(/^the /, ''))], rows);
 }
 
+/** What each export sets, told apart by whether the step names a connection where that makes a difference. */
+function exportTable(): string {
+  const rows = exportKinds.flatMap((kind) => {
+    const [withOne, without] = [exportRow(kind, true), exportRow(kind, false)];
+    if (kind === 'azurePipelines' || withOne.join() === without.join()) return [[`\`${kind}\``, ...withOne]];
+    return [
+      [`\`${kind}\`, with a service connection`, ...withOne],
+      [`\`${kind}\`, without one`, ...without],
+    ];
+  });
+  return table(['`exportEnvironment`', 'Variables', 'Token file'], rows);
+}
+
+function exportRow(kind: ExportKind, hasConnection: boolean): string[] {
+  const facts: ExportFacts = {
+    kinds: new Set([kind]),
+    clientId: 'client',
+    tenantId: 'tenant',
+    authority: publicCloud.authority,
+    terraformEnvironment: publicCloud.terraformEnvironment,
+    subscriptionId: hasConnection ? 'subscription' : undefined,
+    serviceConnectionId: hasConnection ? 'connection' : undefined,
+    fromAzureDevOps: true,
+    isBound: false,
+  };
+  const names = [...exportVariables(facts, 'file').keys()].map((name) => `\`${name}\``);
+  return [names.join(', ') || 'none', needsTokenFile(facts) ? 'yes' : 'no'];
+}
+
+/** The codes with the first likely reason of each, in the order of the page. */
+function codeIndex(): string {
+  return table(
+    ['Code', 'Most likely reason'],
+    codes.map((code) => [`[\`${code}\`](#${code.toLowerCase()})`, catalogue[code].reason.replaceAll('|', '\\|')]),
+  );
+}
+
 function leftOutModules(): string {
   const rows = Object.entries(leftOut).map(([name, { of, why }]) => [`\`${name}\``, of, why]);
   return table(['Module', 'Belongs to', 'What it does, and why that is not needed'], rows);
 }
+
+/** The files whose tables are not those that the code makes. */
+export function staleFiles(): string[] {
+  return filesWithTables.filter((file) => {
+    const text = readFileSync(join(root, file), 'utf8').replaceAll('\r\n', '\n');
+    return withTables(file, text) !== text;
+  });
+}
+
+/** What is said of a stale file, whoever finds it. */
+export const staleTables = (file: string): string => `${file} is stale: npm run documents`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const file of filesWithTables) {

@@ -7,7 +7,7 @@ import { formExamples } from './examples.ts';
 import { formPage } from './form.ts';
 import { root } from './layout.ts';
 import { readManifest } from './manifest.ts';
-import { withDigest } from './png.ts';
+import { digestOf, readPng, withDigest } from './png.ts';
 import { terminalPage } from './terminal.ts';
 
 /** A picture of the repository and what it is drawn from. */
@@ -83,6 +83,17 @@ export function quickStartStep(): string {
   }
   return step;
 }
+
+/** Those of {@link pictures} that no longer show what they are drawn from. */
+export function stalePictures(): string[] {
+  return pictures()
+    .filter(({ file, source }) => readPng(readFileSync(join(root, file))).digest !== digestOf(source))
+    .map(({ file }) => file);
+}
+
+/** What is said of a stale picture, whoever finds it. */
+export const stalePicture = (file: string): string =>
+  `${file} is stale: npm run pictures, where Chromium is installed (not a fault of a change without it)`;
 
 async function drawAll(chromium: string): Promise<void> {
   const browser = startBrowser(chromium);

@@ -70,6 +70,7 @@ const commands = {
     node([biome, 'check', '--error-on-warnings', '.']);
     node([tsc, '--project', '.']);
     node(typescript('scripts/imports.ts'));
+    node(typescript('scripts/stale.ts'));
   },
   format: () => node([biome, 'check', '--write', '.']),
   test: () => {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, posix } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { filesWithTables, withTables } from '../../scripts/documents.ts';
+import { filesWithTables, staleTables, withTables } from '../../scripts/documents.ts';
 import { visibleInputs } from '../../scripts/form.ts';
 import { folders, taskSources } from '../../scripts/imports.ts';
 import { readJson, root } from '../../scripts/layout.ts';
@@ -30,7 +30,7 @@ describe('the documentation', () => {
   for (const file of filesWithTables) {
     it(`${file} holds the tables that npm run documents makes`, () => {
       const text = documents.get(file) ?? '';
-      assert.equal(withTables(file, text, manifest), text);
+      assert.ok(withTables(file, text, manifest) === text, staleTables(file));
     });
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { decodeJwt } from 'jose';
+import type { PresetName } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
 
@@ -63,7 +64,12 @@ const audiences = {
     appConfiguration: 'https://appconfig.azure.cn',
     powerBI: 'https://analysis.chinacloudapi.cn/powerbi/api',
   },
-} as const;
+} as const satisfies {
+  // Each preset, or each that the cloud has: the compiler asks for a new one.
+  prod: Record<PresetName, string>;
+  gov: Record<Exclude<PresetName, 'azureDevOps'>, string>;
+  china: Record<Exclude<PresetName, 'azureDevOps'>, string>;
+};
 
 /** An Azure Stack: nothing about it is known but what the connection says. */
 const stack = {

@@ -1,24 +1,40 @@
-/** The names under which later steps and pipelines ask for a well-known resource. */
-export const presetNames = [
-  'arm',
-  'graph',
-  'keyVault',
-  'storage',
-  'sql',
-  'azureDevOps',
-  'aks',
-  'acr',
-  'databricks',
-  'serviceBus',
-  'eventHubs',
-  'cosmos',
-  'postgres',
-  'monitor',
-  'appConfiguration',
-  'powerBI',
-] as const;
+/**
+ * The presets: the names by which a pipeline asks for a well-known resource, and the resource in each cloud. One row
+ * each, so that a person can check them against the source named beside them. A dash is a service that the cloud does
+ * not have, or whose resource Microsoft does not publish.
+ *
+ * Sources: azure-cli `cloud.py`; Azure SDK for .NET, JS and Go (audience types of each service's client);
+ * azure-pipelines-tasks `azure-arm-endpoint.ts`; kubelogin's documentation; Microsoft Learn, pages as noted.
+ */
+// biome-ignore format: a table is read by its columns
+const presets = {
+  // preset           public cloud                                       US Government                                        China
+  arm:              ['https://management.azure.com',                    'https://management.usgovcloudapi.net',               'https://management.chinacloudapi.cn'],            // azure-cli: resource_manager
+  graph:            ['https://graph.microsoft.com',                     'https://graph.microsoft.us',                         'https://microsoftgraph.chinacloudapi.cn'],        // azure-cli: microsoft_graph_resource_id
+  keyVault:         ['https://vault.azure.net',                         'https://vault.usgovcloudapi.net',                    'https://vault.azure.cn'],                         // azure-cli: suffixes.keyvault_dns
+  storage:          ['https://storage.azure.com',                       'https://storage.azure.com',                          'https://storage.azure.com'],                      // Learn: storage/blobs/authorize-access-azure-active-directory, one for all clouds
+  sql:              ['https://database.windows.net',                    'https://database.usgovcloudapi.net',                 'https://database.chinacloudapi.cn'],              // azure-cli: suffixes.sql_server_hostname
+  azureDevOps:      ['499b84ac-1321-427f-aa17-267ca6975798',            '-',                                                  '-'],                                              // Learn: azure/devops/integrate/get-started/authentication; public cloud only
+  aks:              ['6dae42f8-4368-4678-94ff-3960e28e3630',            '6dae42f8-4368-4678-94ff-3960e28e3630',               '6dae42f8-4368-4678-94ff-3960e28e3630'],           // kubelogin: AKS server application, the same everywhere
+  acr:              ['https://containerregistry.azure.net',             'https://containerregistry.azure.net',                'https://containerregistry.azure.net'],            // azure-cli acr: one audience for all clouds
+  databricks:       ['2ff814a6-3304-4ab8-85cb-cd0e6f879c1d',            '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d',               '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d'],           // databricks-sdk-go: azure environments
+  serviceBus:       ['https://servicebus.azure.net',                    'https://servicebus.azure.net',                       'https://servicebus.azure.net'],                   // Learn: service-bus-messaging/authenticate-application, one for all clouds
+  eventHubs:        ['https://eventhubs.azure.net',                     'https://eventhubs.azure.net',                        'https://eventhubs.azure.net'],                    // Learn: event-hubs/authenticate-application, one for all clouds
+  cosmos:           ['https://cosmos.azure.com',                        'https://cosmos.azure.us',                            'https://cosmos.azure.cn'],                        // azure_core (Rust) cloud configurations
+  postgres:         ['https://ossrdbms-aad.database.windows.net',       'https://ossrdbms-aad.database.usgovcloudapi.net',    'https://ossrdbms-aad.database.chinacloudapi.cn'], // azure-cli: ossrdbms_resource_id
+  monitor:          ['https://monitor.azure.com',                       'https://monitor.azure.us',                           'https://monitor.azure.cn'],                       // Azure SDK for .NET: LogsIngestionAudience
+  appConfiguration: ['https://appconfig.azure.com',                     'https://appconfig.azure.us',                         'https://appconfig.azure.cn'],                     // Azure SDK for JS: KnownAppConfigAudience
+  powerBI:          ['https://analysis.windows.net/powerbi/api',        'https://analysis.usgovcloudapi.net/powerbi/api',     'https://analysis.chinacloudapi.cn/powerbi/api'],  // Learn: power-bi/developer/embedded/embed-sample-for-customers-national-clouds
+} as const satisfies Readonly<Record<string, readonly [publicCloud: string, usGovernment: string, china: string]>>;
 
-export type PresetName = (typeof presetNames)[number];
+export type PresetName = keyof typeof presets;
+
+/** The names of the presets, in the order of the documentation. */
+export const presetNames: readonly PresetName[] = Object.keys(presets).filter(isPreset);
+
+function isPreset(name: string): name is PresetName {
+  return Object.hasOwn(presets, name);
+}
 
 export type CloudName =
   | 'AzureCloud'
@@ -43,39 +59,12 @@ export interface Cloud {
   readonly terraformEnvironment: string | undefined;
 }
 
-/**
- * The resources of the presets, one row each, so that a person can check them against the source named beside them.
- * A dash is a service that the cloud does not have, or whose resource Microsoft does not publish.
- *
- * Sources: azure-cli `cloud.py`; Azure SDK for .NET, JS and Go (audience types of each service's client);
- * azure-pipelines-tasks `azure-arm-endpoint.ts`; kubelogin's documentation; Microsoft Learn, pages as noted.
- */
-// biome-ignore format: a table is read by its columns
-const resourceTable: readonly (readonly [PresetName, string, string, string])[] = [
-  // preset           public cloud                                       US Government                                        China
-  ['arm',              'https://management.azure.com',                    'https://management.usgovcloudapi.net',               'https://management.chinacloudapi.cn'],            // azure-cli: resource_manager
-  ['graph',            'https://graph.microsoft.com',                     'https://graph.microsoft.us',                         'https://microsoftgraph.chinacloudapi.cn'],        // azure-cli: microsoft_graph_resource_id
-  ['keyVault',         'https://vault.azure.net',                         'https://vault.usgovcloudapi.net',                    'https://vault.azure.cn'],                         // azure-cli: suffixes.keyvault_dns
-  ['storage',          'https://storage.azure.com',                       'https://storage.azure.com',                          'https://storage.azure.com'],                      // Learn: storage/blobs/authorize-access-azure-active-directory, one for all clouds
-  ['sql',              'https://database.windows.net',                    'https://database.usgovcloudapi.net',                 'https://database.chinacloudapi.cn'],              // azure-cli: suffixes.sql_server_hostname
-  ['azureDevOps',      '499b84ac-1321-427f-aa17-267ca6975798',            '-',                                                  '-'],                                              // Learn: azure/devops/integrate/get-started/authentication; public cloud only
-  ['aks',              '6dae42f8-4368-4678-94ff-3960e28e3630',            '6dae42f8-4368-4678-94ff-3960e28e3630',               '6dae42f8-4368-4678-94ff-3960e28e3630'],           // kubelogin: AKS server application, the same everywhere
-  ['acr',              'https://containerregistry.azure.net',             'https://containerregistry.azure.net',                'https://containerregistry.azure.net'],            // azure-cli acr: one audience for all clouds
-  ['databricks',       '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d',            '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d',               '2ff814a6-3304-4ab8-85cb-cd0e6f879c1d'],           // databricks-sdk-go: azure environments
-  ['serviceBus',       'https://servicebus.azure.net',                    'https://servicebus.azure.net',                       'https://servicebus.azure.net'],                   // Learn: service-bus-messaging/authenticate-application, one for all clouds
-  ['eventHubs',        'https://eventhubs.azure.net',                     'https://eventhubs.azure.net',                        'https://eventhubs.azure.net'],                    // Learn: event-hubs/authenticate-application, one for all clouds
-  ['cosmos',           'https://cosmos.azure.com',                        'https://cosmos.azure.us',                            'https://cosmos.azure.cn'],                        // azure_core (Rust) cloud configurations
-  ['postgres',         'https://ossrdbms-aad.database.windows.net',       'https://ossrdbms-aad.database.usgovcloudapi.net',    'https://ossrdbms-aad.database.chinacloudapi.cn'], // azure-cli: ossrdbms_resource_id
-  ['monitor',          'https://monitor.azure.com',                       'https://monitor.azure.us',                           'https://monitor.azure.cn'],                       // Azure SDK for .NET: LogsIngestionAudience
-  ['appConfiguration', 'https://appconfig.azure.com',                     'https://appconfig.azure.us',                         'https://appconfig.azure.cn'],                     // Azure SDK for JS: KnownAppConfigAudience
-  ['powerBI',          'https://analysis.windows.net/powerbi/api',        'https://analysis.usgovcloudapi.net/powerbi/api',     'https://analysis.chinacloudapi.cn/powerbi/api'],  // Learn: power-bi/developer/embedded/embed-sample-for-customers-national-clouds
-];
-
-function column(index: 1 | 2 | 3): Partial<Record<PresetName, string>> {
+function column(index: 0 | 1 | 2): Partial<Record<PresetName, string>> {
   const resources: Partial<Record<PresetName, string>> = {};
-  for (const row of resourceTable) {
-    if (row[index] !== '-') {
-      resources[row[0]] = row[index];
+  for (const name of presetNames) {
+    const resource: string = presets[name][index];
+    if (resource !== '-') {
+      resources[name] = resource;
     }
   }
   return resources;
@@ -86,7 +75,7 @@ export const publicCloud: Cloud = {
   title: 'the Azure public cloud',
   authority: 'https://login.microsoftonline.com',
   idTokenAudience: 'api://AzureADTokenExchange',
-  resources: column(1),
+  resources: column(0),
   terraformEnvironment: 'public',
 };
 
@@ -95,7 +84,7 @@ export const usGovernment: Cloud = {
   title: 'Azure US Government',
   authority: 'https://login.microsoftonline.us',
   idTokenAudience: 'api://AzureADTokenExchangeUSGov',
-  resources: column(2),
+  resources: column(1),
   terraformEnvironment: 'usgovernment',
 };
 
@@ -104,7 +93,7 @@ export const china: Cloud = {
   title: 'Azure in China',
   authority: 'https://login.chinacloudapi.cn',
   idTokenAudience: 'api://AzureADTokenExchangeChina',
-  resources: column(3),
+  resources: column(2),
   terraformEnvironment: 'china',
 };
 
