@@ -397,7 +397,8 @@ export const catalogue = entries({
     ],
     reason: 'A proxy that inspects TLS, or a private authority that the agent does not know, signed the certificate.',
     remedy:
-      'Give the agent the authority’s certificate (config --sslcacert, or NODE_EXTRA_CA_CERTS in its environment).',
+      'Give the agent the authority’s certificate (config --sslcacert, or NODE_EXTRA_CA_CERTS in its environment); a job ' +
+      'container sees the file only where it is mounted.',
   },
   ET_TLS: {
     reason:
@@ -453,6 +454,44 @@ export const catalogue = entries({
 });
 
 export type Code = keyof typeof catalogue;
+
+/** What is wrong with a certificate where it is not whom one trusts: another reason and another remedy. */
+const certificateFaults: readonly {
+  readonly node: readonly string[];
+  readonly reason: string;
+  readonly remedy: string;
+}[] = [
+  {
+    node: ['CERT_HAS_EXPIRED', 'ERROR_IN_CERT_NOT_AFTER_FIELD'],
+    reason:
+      'The certificate of what answers has expired, or one of the authorities above it, or this machine’s clock is ahead.',
+    remedy:
+      'Have it renewed by whoever runs the host, or the proxy that inspects TLS before it; an authority’s certificate of ' +
+      'the agent may be the old one. Compare the clock.',
+  },
+  {
+    node: ['CERT_NOT_YET_VALID', 'ERROR_IN_CERT_NOT_BEFORE_FIELD'],
+    reason:
+      'The certificate of what answers is not valid yet: this machine’s clock is behind, or the certificate is new.',
+    remedy: 'Set the clock of the agent’s machine (NTP), and run the job again.',
+  },
+  {
+    node: ['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'],
+    reason:
+      'What answers has a certificate for another name: something else stands at this address, or a proxy on the way.',
+    remedy: 'Check the address, the machine’s DNS and hosts file, and the proxy.',
+  },
+  {
+    node: ['CERT_REVOKED'],
+    reason: 'The certificate of what answers was revoked by its authority.',
+    remedy: 'Have it replaced by whoever runs the host, or the proxy that inspects TLS before it.',
+  },
+];
+
+/** The reason and the remedy for an error code of a certificate that has its own; undefined for one of mere trust. */
+export function certificateFault(nodeCode: string | undefined): { reason: string; remedy: string } | undefined {
+  return certificateFaults.find(({ node }) => nodeCode !== undefined && node.includes(nodeCode));
+}
 
 /** All codes, in the order of the documentation. */
 export const codes = Object.keys(catalogue).filter(isCode);

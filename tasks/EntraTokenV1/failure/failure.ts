@@ -13,22 +13,30 @@ export class Failure extends Error {
   readonly happened: string;
   /** Replaces the catalogue's advice where the facts at hand allow better advice. */
   readonly advice: string | undefined;
+  /** Replaces the catalogue's reason in the same way. */
+  readonly reason: string | undefined;
   /** Lines for the log above the error: what is to be copied, each on a line of its own. */
   readonly lines: readonly string[];
 
-  constructor(code: Code, happened: string, advice?: string, lines: readonly string[] = []) {
+  constructor(
+    code: Code,
+    happened: string,
+    advice?: string,
+    more: { reason?: string; lines?: readonly string[] } = {},
+  ) {
     super(happened);
     this.code = code;
     this.happened = happened;
     this.advice = advice;
-    this.lines = lines;
+    this.reason = more.reason;
+    this.lines = more.lines ?? [];
   }
 
   /** The one red line: code, what happened, the likely reason, what to do, and where it is documented. */
   line(): string {
     const { reason, remedy } = catalogue[this.code];
     const anchor = `${DOCS_URL}/errors.md#${this.code.toLowerCase()}`;
-    return `${this.code}: ${this.happened} ${reason} ${this.advice ?? remedy} See ${anchor}`;
+    return `${this.code}: ${this.happened} ${this.reason ?? reason} ${this.advice ?? remedy} See ${anchor}`;
   }
 }
 

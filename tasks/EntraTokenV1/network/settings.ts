@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { posix, win32 } from 'node:path';
 import { errorCode, Failure } from '../failure/failure.ts';
 import type { Origins } from '../origins/origins.ts';
 import { Secret } from '../text/secret.ts';
@@ -122,29 +123,57 @@ function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> 
       },
       facts,
     ),
-    bypass: { patterns: readPatterns(facts.variable('Agent.ProxyBypassList')) },
+    bypass: { patterns: readPatterns(facts) },
   };
 }
 
-/** The list is a JSON array of regular expressions (agent: VstsAgentWebProxy); a part that is none is passed over. */
-function readPatterns(json: string | undefined): string[] {
+/**
+ * The list is a JSON array of regular expressions (agent: VstsAgentWebProxy). From NO_PROXY the agent makes such as
+ * `*\\.corp\\.example`, which are none: they are read as what they were made of. What means nothing is passed over, and
+ * said.
+ */
+function readPatterns({ variable, log }: NetworkFacts): string[] {
+  const items = readList(variable('Agent.ProxyBypassList'));
+  if (items === undefined) {
+    log('Agent.ProxyBypassList is no list, and is passed over: every host is reached through the proxy.');
+  }
+  return (items ?? []).flatMap((item) => {
+    const pattern = isPattern(item) ? item : patternOfHost(item.replace(/\\(.)/g, '$1'));
+    if (pattern === undefined) {
+      log(`Agent.ProxyBypassList: '${printable(item, 100)}' is neither an expression nor a host, and is passed over.`);
+    }
+    return pattern ?? [];
+  });
+}
+
+function readList(json: string | undefined): string[] | undefined {
   try {
     const list: unknown = JSON.parse(json || '[]');
     return Array.isArray(list)
-      ? list.filter((item): item is string => typeof item === 'string' && isPattern(item))
-      : [];
+      ? list.filter((item): item is string => typeof item === 'string' && item.trim() !== '')
+      : undefined;
   } catch {
-    return [];
+    return undefined;
   }
 }
 
 function isPattern(text: string): boolean {
   try {
     new RegExp(text);
-    return text !== '';
+    return true;
   } catch {
     return false;
   }
+}
+
+/** An entry of NO_PROXY as an expression for `https://host:port/`: the host itself, and what ends in it. */
+function patternOfHost(entry: string): string | undefined {
+  const [, name = '', port] = /^\*?\.?((?:[\w*-]+\.)*[\w*-]+)?(:\d+)?$/.exec(entry.trim()) ?? [];
+  if (entry.trim() === '*') {
+    return '';
+  }
+  const host = name.replaceAll('.', '\\.').replaceAll('*', '[^/]*');
+  return name === '' ? undefined : `^(?:https?://)?(?:[^/]*\\.)?${host}${port ?? '(?::\\d+)?'}/?$`;
 }
 
 function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> {
@@ -260,12 +289,18 @@ function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile)
     if (errorCode(error) === 'ENOENT') {
       facts.log(
         `The file of the agent’s ${what} (${variable}: ${shownFile(file)}) is not there, and is passed over. A job ` +
-          'container sees it only where it is mounted.',
+          `container sees it only where it is mounted: container: { volumes: [${mountOf(file)}] }`,
       );
       return undefined;
     }
     throw new Failure('ET_CERTIFICATE_FILE', `The file of the agent’s ${what} (${variable}) cannot be read.`);
   }
+}
+
+/** The folder of a file of the host, mounted at the same place; the agent passes a path on that it does not map itself. */
+function mountOf(file: string): string {
+  const folder = printable((file.includes('\\') ? win32 : posix).dirname(file), 200);
+  return `${folder}:${folder}:ro`;
 }
 
 function shownFile(file: string | undefined): string {

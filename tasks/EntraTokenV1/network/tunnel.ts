@@ -11,12 +11,27 @@ export class ProxyRefusal extends Error {
   readonly status: number;
   /** The header `Retry-After` as it came. */
   readonly retryAfter: string | undefined;
+  /** By which schemes it lets somebody in, of those that are known; undefined where it does not say. */
+  readonly schemes: readonly string[] | undefined;
+  /** Whether we told it who we are. */
+  readonly hadCredentials: boolean;
 
-  constructor({ statusCode, headers }: http.IncomingMessage) {
+  constructor({ statusCode, headers }: http.IncomingMessage, hadCredentials: boolean) {
     super(`the proxy answered ${statusCode}`);
     this.status = statusCode ?? 0;
     this.retryAfter = headers['retry-after'];
+    this.schemes = schemesIn(headers['proxy-authenticate']);
+    this.hadCredentials = hadCredentials;
   }
+}
+
+/** Schemes that proxies ask for (IANA, HTTP Authentication Schemes; NTLM is Microsoft's own). */
+const SCHEMES = ['Basic', 'Bearer', 'Digest', 'Kerberos', 'Negotiate', 'NTLM'];
+
+function schemesIn(header: string | string[] | undefined): string[] | undefined {
+  const text = [header ?? []].flat().join(', ');
+  const found = SCHEMES.filter((scheme) => new RegExp(`(?:^|,)\\s*${scheme}(?=[\\s,]|$)`, 'i').test(text));
+  return found.length === 0 ? undefined : found;
 }
 
 /** The proxy itself could not be reached, or did not answer in HTTP. */
@@ -38,7 +53,8 @@ export function openTunnel(
     const url = new URL(proxy.url);
     const secure = url.protocol === 'https:';
     const headers: http.OutgoingHttpHeaders = { Host: authority };
-    if (proxy.username !== undefined || proxy.password !== undefined) {
+    const hasCredentials = proxy.username !== undefined || proxy.password !== undefined;
+    if (hasCredentials) {
       const credentials = `${proxy.username ?? ''}:${proxy.password?.reveal() ?? ''}`;
       headers['Proxy-Authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
     }
@@ -68,14 +84,14 @@ export function openTunnel(
         resolve(socket);
       } else {
         socket.destroy();
-        reject(new ProxyRefusal(response));
+        reject(new ProxyRefusal(response, hasCredentials));
       }
     });
     // A proxy that refuses may answer as to any other request (Node: 'response' instead of 'connect').
     request.once('response', (response) => {
       clearTimeout(timer);
       request.destroy();
-      reject(new ProxyRefusal(response));
+      reject(new ProxyRefusal(response, hasCredentials));
     });
     request.on('error', (error) => {
       clearTimeout(timer);

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import * as https from 'node:https';
-import { codeOfNodeError, isTransientNodeError } from '../failure/catalogue.ts';
+import { catalogue, certificateFault, codeOfNodeError, isTransientNodeError } from '../failure/catalogue.ts';
 import { errorCode, Failure } from '../failure/failure.ts';
 import { duration } from '../text/text.ts';
 import { type ConnectionPool, isUntrusted } from './pool.ts';
@@ -280,13 +280,14 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number, tru
     return new Failure(code, `${asked} sent an answer of more than ${LARGEST_ANSWER / 1024} KiB.`);
   }
   if (error instanceof ProxyRefusal) {
-    return new Failure(
-      'ET_PROXY',
-      `The proxy answered HTTP ${error.status} when asked for a tunnel to ${post.url.host}${effort}.`,
-    );
+    return describeProxy(error, post, effort);
   }
   if (error instanceof ProxyFailure) {
-    return new Failure('ET_PROXY', `${asked} could not be asked${effort}: ${brief({ error })}.`);
+    const [cause] = causesOf(error.cause);
+    const fault = codeOfNodeError(cause?.code) === 'ET_CERTIFICATE' ? ofCertificate(cause?.code) : undefined;
+    return new Failure('ET_PROXY', `${asked} could not be asked${effort}: ${brief({ error })}.`, fault?.remedy, {
+      ...(fault && { reason: `It is the proxy’s own certificate. ${fault.reason}` }),
+    });
   }
   const codes = causesOf(error);
   if (codes.some(({ code }) => code.startsWith('HPE_'))) {
@@ -294,8 +295,47 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number, tru
     return new Failure(code, `${asked} did not answer in HTTP (${brief({ error })}).`);
   }
   const code = codeOfNodeError(codes[0]?.code);
+  const fault = code === 'ET_CERTIFICATE' ? certificateFault(codes[0]?.code) : undefined;
   const advice = code === 'ET_CERTIFICATE' ? trustAdvice : undefined;
-  return new Failure(code, `${asked} could not be asked${effort}: ${brief({ error })}.`, advice);
+  return new Failure(
+    code,
+    `${asked} could not be asked${effort}: ${brief({ error })}.`,
+    fault?.remedy ?? advice,
+    fault === undefined ? {} : { reason: fault.reason },
+  );
+}
+
+function ofCertificate(nodeCode: string | undefined): { reason: string; remedy: string } {
+  return certificateFault(nodeCode) ?? catalogue.ET_CERTIFICATE;
+}
+
+/** Of the ways in that proxies have, this task knows Basic: that is all that the agent stores a user and a password for. */
+function describeProxy({ status, schemes, hadCredentials }: ProxyRefusal, { url }: Post, effort: string): Failure {
+  const happened = `The proxy answered HTTP ${status} when asked for a tunnel to ${url.host}${effort}`;
+  if (status !== 407) {
+    return new Failure('ET_PROXY', `${happened}.`);
+  }
+  if (schemes !== undefined && !schemes.includes('Basic')) {
+    return new Failure(
+      'ET_PROXY',
+      `${happened}, and lets nobody in but by ${schemes.join(' or ')}.`,
+      `Let the agent reach ${url.host} without the proxy or without signing in to it, have the proxy take Basic as well, ` +
+        'or put a local proxy in between that signs in for the machine (such as Px or Cntlm), and configure the agent with that.',
+      { reason: 'The task signs in to a proxy with user and password (Basic) alone.' },
+    );
+  }
+  return new Failure(
+    'ET_PROXY',
+    `${happened}.`,
+    hadCredentials
+      ? 'Check the user and the password in the agent’s configuration (config --proxyusername, --proxypassword).'
+      : 'Configure the agent with a user and a password for the proxy (config --proxyusername, --proxypassword).',
+    {
+      reason: hadCredentials
+        ? 'The proxy does not take the user and the password of the agent’s configuration.'
+        : 'The proxy wants to know who asks, and the agent is configured with no user for it.',
+    },
+  );
 }
 
 function seconds(milliseconds: number): string {

@@ -45,7 +45,13 @@ export function explain(
     return mismatch(failure, happened, request, source);
   }
   const more = facts(failure, request, source, way);
-  return new Failure(failure.code, more === '' ? happened : `${happened} ${more}`, failure.advice);
+  const { reason } = failure;
+  return new Failure(
+    failure.code,
+    more === '' ? happened : `${happened} ${more}`,
+    failure.advice,
+    reason === undefined ? {} : { reason },
+  );
 }
 
 function facts(failure: Failure, request: Request, source: OpenSource, { proxy }: WayToEntra): string {
@@ -154,10 +160,12 @@ function mismatch({ code, advice }: Failure, happened: string, request: Request,
     command.length > LONGEST_COMMAND
       ? 'The command that creates it is in the log, above this line.'
       : `Create it, in Bash: ${command} . The log above has it for PowerShell as well; case and every slash count.`;
-  return new Failure(code, said, [before, creation, advice ?? ''].join(' ').trim(), [
-    'The commands below create the federated credential that is missing. Copy one as it stands.',
-    ...kinds.flatMap((kind) => linesOf(kind, credential, hidden)),
-  ]);
+  return new Failure(code, said, [before, creation, advice ?? ''].join(' ').trim(), {
+    lines: [
+      'The commands below create the federated credential that is missing. Copy one as it stands.',
+      ...kinds.flatMap((kind) => linesOf(kind, credential, hidden)),
+    ],
+  });
 }
 
 function linesOf(
