@@ -225,6 +225,30 @@ const table: BadInput[] = [
       ],
     };
   }),
+  {
+    title: 'AADSTS500021 (azure-docs #69022)',
+    ...atEntra,
+    faults: entra(entraError(500021, 'Access to the tenant is denied.')),
+    code: 'ET_TENANT_RESTRICTION',
+    says: [/no proxy for this host, so it is one that the network puts in/, /Restrict-Access-To-Tenants/],
+  },
+  {
+    title: 'AADSTS700236 (Q&A 2139753)',
+    ...atEntra,
+    faults: entra(entraError(700236, 'Entra ID tokens issued by issuer … may not be used.')),
+    code: 'ET_ENTRA_TOKEN_AS_ASSERTION',
+    says: [
+      /The ID token has the issuer .*'https:\/\/login\.microsoftonline\.com\//,
+      /connection is on Entra’s own issuer/,
+    ],
+  },
+  {
+    title: 'AADSTS7002381 (triton-lang/triton #10680)',
+    ...atEntra,
+    faults: entra(entraError(7002381, 'must contain the enterprise claim')),
+    code: 'ET_POLICY',
+    says: [/Only an administrator of the tenant can change it/, /The ID token has the issuer/],
+  },
   { title: 'an Entra answer that is no JSON', ...atEntra, faults: entra(answers.htmlInstead), code: 'ET_ENTRA_ANSWER' },
   {
     title: 'a resource that Entra does not know, among others that it knows',

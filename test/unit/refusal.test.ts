@@ -107,6 +107,12 @@ for (const [report, given, code, number] of [
     700213,
   ],
   [
+    'an answer that a gateway put into a text of its own, without its sentence',
+    answer({ message: JSON.stringify({ error: 'invalid_client', error_codes: [70002, 700213] }) }),
+    'ET_SUBJECT_MISMATCH',
+    700213,
+  ],
+  [
     'a page of Entra',
     answer('<html>Sorry, but we’re having trouble signing you in. AADSTS90002: …</html>'),
     'ET_TENANT_UNKNOWN',
@@ -155,6 +161,15 @@ for (const given of [
   answer('<html>'),
 ]) {
   test(`is not tried again: ${given.body}`, () => assert.ok(!isTransientAnswer(given)));
+}
+
+for (const [error, code] of [
+  ['invalid_scope', 'ET_SCOPE_INVALID'],
+  ['invalid_resource', 'ET_RESOURCE_UNKNOWN'],
+  ['interaction_required', 'ET_CONDITIONAL_ACCESS'],
+  ['invalid_client', 'ET_ENTRA_REFUSED'],
+] as const) {
+  test(`${error} without a number: ${code}`, () => assert.equal(refusal(answer({ error })).code, code));
 }
 
 test('the suberror is named beside an error without a number', () => {

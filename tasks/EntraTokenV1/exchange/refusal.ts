@@ -1,4 +1,4 @@
-import { codeOfAadsts, knownAadsts } from '../failure/catalogue.ts';
+import { type Code, codeOfAadsts, knownAadsts } from '../failure/catalogue.ts';
 import { EntraRefusal, Failure } from '../failure/failure.ts';
 import { isTransientStatus } from '../network/retry.ts';
 import type { Answer } from '../network/wire.ts';
@@ -70,9 +70,19 @@ export function refusal(answer: Answer): Failure {
     return new Failure('ET_ENTRA_UNAVAILABLE', `Entra answered ${said}${effort}${ids}.`);
   }
   if (error !== undefined) {
-    return new EntraRefusal('ET_ENTRA_REFUSED', `Entra answered ${said}${ids}.`, undefined, skewMs);
+    return new EntraRefusal(codeOfWord(error), `Entra answered ${said}${ids}.`, undefined, skewMs);
   }
   return new Failure('ET_ENTRA_ANSWER', `Entra answered HTTP ${status} with a body that is no token answer.`);
+}
+
+/** What the errors of OAuth mean that are as exact as a number. */
+function codeOfWord(error: string): Code {
+  const codes: Readonly<Record<string, Code>> = {
+    invalid_scope: 'ET_SCOPE_INVALID',
+    invalid_resource: 'ET_RESOURCE_UNKNOWN',
+    interaction_required: 'ET_CONDITIONAL_ACCESS',
+  };
+  return codes[error] ?? 'ET_ENTRA_REFUSED';
 }
 
 function lookUp(aadsts: number): string {
@@ -112,9 +122,15 @@ function readNumber(value: unknown): number | undefined {
 }
 
 function numbersIn(text: unknown): number[] {
-  return typeof text === 'string'
-    ? [...text.matchAll(/AADSTS\s?(\d{4,9})(?!\d)|\berror\?code=(\d{4,9})(?!\d)/g)].map(([, a, b]) => Number(a ?? b))
-    : [];
+  if (typeof text !== 'string') {
+    return [];
+  }
+  const named = [...text.matchAll(/AADSTS\s?(\d{4,9})(?!\d)|\berror\?code=(\d{4,9})(?!\d)/g)].map(([, a, b]) => a ?? b);
+  // The list of an answer that was put into another text, perhaps with its quotation marks escaped.
+  const listed = [...text.matchAll(/error_codes\\*"?\s*:\s*\[([\d\s,]{4,100})\]/g)].flatMap(
+    ([, list]) => list?.split(',') ?? [],
+  );
+  return [...named, ...listed.map((number) => number.trim())].map(readNumber).filter((number) => number !== undefined);
 }
 
 const WORD = /^[a-z][a-z_]{2,39}$/;

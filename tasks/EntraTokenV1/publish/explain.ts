@@ -143,7 +143,8 @@ function mismatch({ code, advice }: Failure, happened: string, request: Request,
         'organization a shorter name.',
     );
   }
-  const hidden = hiddenOf(request);
+  // The client may be a secret variable of the job as well; split, it is the same to every shell.
+  const hidden = [...hiddenOf(request), credential.clientId];
   const kinds: readonly ('application' | 'identity')[] =
     'connection' in request.source && request.source.connection.isManagedIdentity
       ? ['identity']
@@ -162,10 +163,17 @@ function mismatch({ code, advice }: Failure, happened: string, request: Request,
       : `Create it, in Bash: ${command} . The log above has it for PowerShell as well; case and every slash count.`;
   return new Failure(code, said, [before, creation, advice ?? ''].join(' ').trim(), {
     lines: [
-      'The commands below create the federated credential that is missing. Copy one as it stands.',
+      `The commands below create the federated credential that is missing. ${signIn(request)} Copy one as it stands.`,
       ...kinds.flatMap((kind) => linesOf(kind, credential, hidden)),
     ],
   });
+}
+
+/** An application is changed in its own tenant, whatever tenant the token is for. */
+function signIn({ source, tenantId, cloud }: Request): string {
+  const own = 'connection' in source ? source.connection.tenantId : tenantId;
+  const isNational = cloud.name === 'AzureUSGovernment' || cloud.name === 'AzureChinaCloud';
+  return `Sign in to the tenant first: ${isNational ? `az cloud set --name ${cloud.name}; ` : ''}az login --tenant ${own} .`;
 }
 
 function linesOf(
