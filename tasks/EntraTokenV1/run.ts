@@ -35,7 +35,8 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   const opening = openSource(request, { ...wire, send, mask: agent.mask, warn: agent.warn });
   // MSAL is loaded while Azure DevOps is asked: not before the request is out, because loading stops everything else.
   await Promise.race([sent.given, opening.catch(() => {})]);
-  if (!mayBeBound(request.source)) {
+  // A host that only a connection knows is not touched before its ID token has come.
+  if (!mayBeBound(request.source) && request.cloud.name !== 'AzureStack') {
     pool.warm(new URL(request.authority));
   }
   const [source, { createExchange }] = await Promise.all([opening, import('./exchange/exchange.ts')]);

@@ -29,6 +29,10 @@ export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string
   if (origins.temporaryFolder !== undefined) {
     process.env['AGENT_TEMPDIRECTORY'] = origins.temporaryFolder;
   }
+  // The client of Azure DevOps builds expressions of these, and fails on what is none; the wire has its own way.
+  for (const name of ['NO_PROXY', 'no_proxy']) {
+    delete process.env[name];
+  }
   // Every connection says itself that certificates are checked; Node would warn that they are not.
   delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
   const withheld = new Map<string, string>();

@@ -26,6 +26,8 @@ export interface Request {
   readonly cloud: Cloud;
   /** Origin of Entra. */
   readonly authority: string;
+  /** True where the step itself names it. */
+  readonly authorityIsNamed: boolean;
   readonly scopes: readonly ScopeLine[];
   /** A claims challenge, as JSON. */
   readonly claims: string | undefined;
@@ -67,6 +69,7 @@ export function readRequest(agent: Agent): Request {
     tenantId: identity.tenantId,
     cloud: identity.cloud,
     authority: identity.authority,
+    authorityIsNamed: inputs.authorityHost !== undefined,
     scopes,
     claims: inputs.claims,
     enableCae: inputs.enableCae,

@@ -6,10 +6,13 @@ import { type IdToken, readIdToken } from '../id-token/id-token.ts';
 import { bindingAuthorities, bindingPool, readIdentityBinding, throughProxy } from '../id-token/identity-binding.ts';
 import type { ConnectionPool } from '../network/pool.ts';
 import { createWire, type Send, type WireSurroundings } from '../network/wire.ts';
+import { cloudOfAuthority } from '../request/clouds.ts';
+import type { ServiceConnection } from '../request/connection.ts';
 import type { TokenFile } from '../request/identity.ts';
 import type { CredentialSource } from '../request/inputs.ts';
 import type { Request } from '../request/request.ts';
 import type { Mask } from '../text/secret.ts';
+import { printable } from '../text/text.ts';
 
 /** A source that has given its first ID token, and gives one that lives whenever it is asked. */
 export interface OpenSource {
@@ -82,6 +85,9 @@ async function openAzureDevOps(request: Request, surroundings: SourceSurrounding
 
   const ask = (): ReturnType<typeof requestIdToken> => requestIdToken(idTokenRequest(request), send, mask);
   const first = usable === undefined ? await ask() : { idToken: usable, skewMs: undefined };
+  if (connection !== undefined) {
+    refuseForeignIssuer(request, connection, first.idToken);
+  }
 
   let held = { ...first, life: first.idToken.expiresAt - (now() + (first.skewMs ?? 0)) };
   let asking: Promise<IdToken> | undefined;
@@ -109,6 +115,33 @@ async function openAzureDevOps(request: Request, surroundings: SourceSurrounding
     sendToEntra: send,
     renewal: canBeAsked(job) ? idTokenRequest(request) : undefined,
   };
+}
+
+/**
+ * A connection that says it is of a private cloud may have been made to say so. Its ID token comes from the server, which
+ * nobody changed: one that Entra of a known cloud has issued is for that cloud, and goes nowhere else.
+ */
+function refuseForeignIssuer(
+  { cloud, authority, job, authorityIsNamed }: Request,
+  { id }: ServiceConnection,
+  idToken: IdToken,
+): void {
+  const issuer = URL.canParse(idToken.issuer) ? cloudOfAuthority(new URL(idToken.issuer)) : undefined;
+  const known = cloudOfAuthority(new URL(authority));
+  if (
+    issuer === undefined ||
+    cloud.name !== 'AzureStack' ||
+    known?.name === issuer.name ||
+    authorityIsNamed ||
+    job.isRehearsal
+  ) {
+    return;
+  }
+  throw new Failure(
+    'ET_AUTHORITY_REFUSED',
+    `The service connection ${printable(id, 60)} is of ${cloud.title} and names the authority ${printable(authority, 100)}, but ` +
+      `its ID token is issued by Entra of ${issuer.title} (${printable(idToken.issuer, 100)}).`,
+  );
 }
 
 function canBeAsked(job: Request['job']): boolean {
