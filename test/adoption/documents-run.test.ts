@@ -20,26 +20,29 @@ after(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-/** The pipelines that the rehearsal cannot run, by what they call, and why. */
+/** The pipelines that npm run tools runs instead, or nothing does, by what they call, and what they need. */
 const notRun = new Map([
   ['node deploy.js', 'a program of the reader'],
+  ['python3 deploy.py', 'a program of the reader'],
   ['dotnet run', 'a program of the reader'],
   ['Connect-AzAccount', 'PowerShell with the module Az'],
   ['azd up', 'azd, and an application of the reader'],
   ['terraform apply', 'a configuration of the reader, and providers from the network'],
   ['azcopy copy', 'AzCopy, and a storage account'],
   ['kubelogin', 'kubelogin, and a cluster'],
+  ['twine upload', 'twine, and a package of the reader'],
+  ['npm publish', 'a package of the reader'],
   ['Invoke-Sqlcmd', 'PowerShell with the module SqlServer, and a database'],
 ]);
 
 /** Tools that a pipeline calls and that not every machine has. */
-const tools = ['az', 'git'];
+const tools = ['az', 'git', 'jq'];
 
 describe('every pipeline of the documentation runs as it is printed:', { concurrency: 3 }, () => {
   const pipelines = wholePipelines();
   for (const [yaml, place] of pipelines) {
     if ([...notRun.keys()].some((call) => yaml.includes(call))) continue;
-    const tool = tools.find((name) => new RegExp(`^ *(- bash: )?${name} `, 'm').test(yaml));
+    const tool = tools.find((name) => new RegExp(`(^ *(- bash: )?|\\| )${name} `, 'm').test(yaml));
     it(place, { skip: tool === undefined ? false : whyMissing(tool) }, async () => {
       const file = join(scratch, `${place.replace(/\W+/g, '-')}.yml`);
       writeFileSync(file, yaml);

@@ -21,6 +21,16 @@ export async function audienceOf(request: ServiceRequest, verify: Verify): Promi
   }
 }
 
+/** The request as Azure DevOps takes it: an access token may also be the password of Basic authentication. */
+export function withBearer(request: ServiceRequest): ServiceRequest {
+  const encoded = /^Basic (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (encoded === undefined) return request;
+  const password = Buffer.from(encoded, 'base64')
+    .toString('utf8')
+    .replace(/^[^:]*:/, '');
+  return { ...request, headers: { ...request.headers, authorization: `Bearer ${password}` } };
+}
+
 /** A small API in the manner of Key Vault: `GET /secrets/{name}` for whoever brings an access token for it. */
 export function protectedApi(api: ProtectedApi, verify: Verify): Handler {
   return async (request) => {

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
 import { type ProtectedApi, protectedApi, type Verify } from './api.ts';
+import { artifacts } from './artifacts.ts';
 import { type Authority, createAuthority, encryptKey, type KeyedCertificate, selfSigned } from './certificates.ts';
+import { databricks } from './databricks.ts';
 import { azureDevOps, type DevOps, type IssueIdToken, issueIdToken, issueJobToken, type Job } from './devops.ts';
 import { forUsers } from './devops-user.ts';
 import {
@@ -34,6 +36,7 @@ import { type Fault, FaultCounter, type ServiceName, type WrongCertificate } fro
 import { signingKey, verifyJwt } from './keys.ts';
 import { type Kubernetes, kubernetes } from './kubernetes.ts';
 import { clusterHost, kubernetesApi } from './kubernetes-api.ts';
+import { otherClouds } from './other-clouds.ts';
 import { resourceManager } from './resource-manager.ts';
 import {
   type Answer,
@@ -241,6 +244,9 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     api: await start('api', protectedApi(api, verify)),
     resourceManager: await start('api', resourceManager(verify)),
     cluster: await start('api', kubernetesApi(verify)),
+    databricks: await start('api', databricks(verify)),
+    artifacts: await start('api', artifacts(verify)),
+    others: await start('api', otherClouds(directory)),
   };
   const origin = (listener: Listener) => `https://localhost:${listener.port}/`;
   const authorities = {
@@ -388,6 +394,9 @@ const serverNames = [
   '*.vault.usgovcloudapi.net',
   '*.vault.azure.cn',
   '*.hcp.westeurope.azmk8s.io',
+  '*.7.azuredatabricks.net',
+  'sts.eu-west-1.amazonaws.com',
+  'sts.googleapis.com',
 ];
 
 async function makeCertificates() {
@@ -407,7 +416,10 @@ async function makeCertificates() {
 }
 
 function realHosts(
-  listeners: Record<CloudName | 'devops' | 'api' | 'resourceManager' | 'cluster', Listener>,
+  listeners: Record<
+    CloudName | 'devops' | 'api' | 'resourceManager' | 'cluster' | 'databricks' | 'artifacts' | 'others',
+    Listener
+  >,
   org: string,
 ): Record<string, string> {
   const names: Record<keyof typeof listeners, string[]> = {
@@ -418,6 +430,9 @@ function realHosts(
     api: ['contoso.vault.azure.net'],
     resourceManager: ['management.azure.com'],
     cluster: [clusterHost],
+    databricks: ['adb-1234567890123456.7.azuredatabricks.net'],
+    artifacts: ['pkgs.dev.azure.com'],
+    others: ['sts.eu-west-1.amazonaws.com', 'sts.googleapis.com'],
   };
   const pairs = Object.entries(listeners).flatMap(([service, listener]) =>
     names[service as keyof typeof names].map((name) => [`${name}:443`, `127.0.0.1:${listener.port}`]),

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { audienceOf, type Verify } from './api.ts';
+import { audienceOf, type Verify, withBearer } from './api.ts';
 import { azureDevOpsAppId, type Organization } from './directory.ts';
 import { ensureRepository, gitBackend } from './git.ts';
 import { type Handler, json } from './server.ts';
@@ -26,9 +26,14 @@ export function forUsers({ organization, verify, folder, otherwise }: Surroundin
     const isGit = path.startsWith(`${repository}/`);
     const found = request.method === 'GET' ? lists[path] : undefined;
     if (!isGit && found === undefined) return otherwise(request);
-    const isUser = (await audienceOf(request, verify))?.includes(azureDevOpsAppId);
+    const isUser = (await audienceOf(withBearer(request), verify))?.includes(azureDevOpsAppId);
     if (!isGit) return isUser ? json(200, found) : otherwise(request);
-    if (!isUser) return { status: 401, headers: { 'www-authenticate': 'Bearer' }, body: '' };
+    if (!isUser)
+      return {
+        status: 401,
+        headers: { 'www-authenticate': ['Bearer', 'Basic realm="https://contoso.visualstudio.com/"'] },
+        body: '',
+      };
     ensureRepository(join(folder, `${project}.git`));
     return gitBackend(folder, path.replace(repository, `/${project}.git`), request);
   };

@@ -24,14 +24,21 @@ export function resourceManager(verify: Verify): Handler {
       return failure(400, 'MissingApiVersionParameter', message);
     }
     const path = request.url.pathname.toLowerCase().replace(/\/$/, '');
-    const value = request.method === 'GET' ? lists[path] : undefined;
-    return value === undefined ? failure(404, 'NotFound', `There is no '${path}' here.`) : json(200, { value });
+    if (request.method === 'GET') {
+      const value = lists[path];
+      if (value !== undefined) return json(200, { value });
+      const one = Object.values(lists)
+        .flat()
+        .find(({ id }) => id.toLowerCase() === path);
+      if (one !== undefined) return json(200, one);
+    }
+    return failure(404, 'NotFound', `There is no '${path}' here.`);
   };
 }
 
 const scope = `/subscriptions/${subscription.id}`;
 
-const lists: Record<string, unknown[]> = {
+const lists: Record<string, ({ id: string } & Record<string, unknown>)[]> = {
   '/tenants': [{ id: `/tenants/${publicTenant.id}`, tenantId: publicTenant.id, tenantCategory: 'Home' }],
   '/subscriptions': [
     {

@@ -58,6 +58,38 @@ export const tools = {
     title: 'kubectl',
     install: { from: 'Go', program: 'kubectl', modules: ['k8s.io/kubectl@v0.37.2'] },
   },
+  twine: {
+    title: 'twine and pip',
+    install: { from: 'PyPI', packages: ['twine==7.0.0'] },
+  },
+  npm: {
+    title: 'npm',
+    install: { from: 'npm', packages: ['npm@12.2.1'] },
+  },
+  databricks: {
+    title: 'databricks-sdk (Python)',
+    install: { from: 'PyPI', packages: ['databricks-sdk==0.162.0'] },
+  },
+  boto3: {
+    title: 'boto3 (AWS)',
+    install: { from: 'PyPI', packages: ['boto3==1.44.8'] },
+  },
+  'google-auth': {
+    title: 'google-auth (Google Cloud)',
+    install: { from: 'PyPI', packages: ['google-auth==2.63.0', 'requests==2.34.2'] },
+  },
+  curl: {
+    title: 'curl',
+    install: { from: 'PATH', command: 'curl', version: ['--version'] },
+  },
+  jq: {
+    title: 'jq',
+    install: { from: 'PATH', command: 'jq', version: ['--version'] },
+  },
+  git: {
+    title: 'git',
+    install: { from: 'PATH', command: 'git', version: ['--version'] },
+  },
   azcopy: {
     title: 'AzCopy',
     install: {

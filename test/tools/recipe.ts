@@ -15,15 +15,19 @@ export interface Recipe {
 
 const page = readFileSync(join(root, 'docs', 'recipes.md'), 'utf8').replaceAll('\r\n', '\n');
 
-/** The first pipeline below a heading of docs/recipes.md, or a later one. Throws where there is none. */
-export function recipe(heading: string, index = 0): Recipe {
-  const sections = page.split(/^#+ /m);
-  const own = sections.find((section) => section.startsWith(`${heading}\n`)) ?? '';
-  const found = [...blocks(own, 'yaml')][index];
-  if (found === undefined) throw new Error(`docs/recipes.md has no pipeline ${index + 1} below '${heading}'`);
-  const { variables = [], steps }: Partial<Recipe> = parse(found.code) ?? {};
+/** The pipeline below a heading of docs/recipes.md. Throws where there is none. */
+export function recipe(heading: string): Recipe {
+  const { variables = [], steps }: Partial<Recipe> = parse(recipeFile(heading, 'yaml')) ?? {};
   if (steps === undefined) throw new Error(`what stands below '${heading}' is no pipeline`);
   return { variables, steps };
+}
+
+/** The text of the first block of a language below a heading of docs/recipes.md. Throws where there is none. */
+export function recipeFile(heading: string, language: string): string {
+  const section = page.split(/^#{2,3} /m).find((one) => one.startsWith(`${heading}\n`)) ?? '';
+  const [found] = blocks(section, language);
+  if (found === undefined) throw new Error(`docs/recipes.md has no ${language} below '${heading}'`);
+  return found.code;
 }
 
 /** What the recipe's steps ask the task to export, as the inputs that say so. */
@@ -47,18 +51,16 @@ export function withProgram(given: Recipe, called: string, instead: string): Rec
 
 /**
  * The pipeline that runs a recipe where its sources are: a checkout, the recipe as it stands, and, for tools that start
- * anew each time, its scripts once more after the first ID token's end.
+ * anew each time, its scripts once more after the first ID token's end, in a folder of their own.
  */
-export function pipelineOf(given: Recipe, { twice, pool }: { twice: boolean; pool?: string }): string {
-  const scripts = given.steps.filter((step) => 'bash' in step);
+export function pipelineOf(given: Recipe, twice: boolean): string {
+  const again = given.steps.filter((step) => 'bash' in step).map((step) => ({ ...step, workingDirectory: 'again' }));
   const steps: Step[] = [
     { bash: 'cp -R "$RECIPE_FILES/." .', displayName: 'Check out' },
     ...given.steps,
-    ...(twice ? [{ bash: 'sleep "$PAUSE"', displayName: "Wait for the first ID token's end" }, ...scripts] : []),
+    ...(twice
+      ? [{ bash: 'sleep "$PAUSE"\ncp -R "$RECIPE_FILES" again', displayName: 'Let the first ID token end' }, ...again]
+      : []),
   ];
-  return stringify(
-    { ...(pool === undefined ? {} : { pool }), variables: given.variables, steps },
-    // Azure Pipelines reads no YAML anchors.
-    { aliasDuplicateObjects: false },
-  );
+  return stringify({ variables: given.variables, steps }, { aliasDuplicateObjects: false });
 }

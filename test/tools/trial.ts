@@ -31,8 +31,6 @@ export interface Trial {
    * once, for another resource; `--real-time` shows it with tokens of ten minutes.
    */
   keepsFileFor?: number;
-  /** `aks-agents` for an agent that runs as a pod. */
-  pool?: string;
   /** What else a service has to be there, and the environment that the tool needs to find it. */
   prepare?: (cloud: Cloud, folder: string) => Promise<Surroundings>;
 }
@@ -90,8 +88,7 @@ export async function run(trial: Trial, realTime: boolean, say: (text: string) =
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, text);
     }
-    const { twice = false, pool } = trial;
-    const job = await runPipeline(cloud, pipelineOf(trial.recipe, { twice, ...(pool === undefined ? {} : { pool }) }), {
+    const job = await runPipeline(cloud, pipelineOf(trial.recipe, trial.twice ?? false), {
       ...names,
       cancel: AbortSignal.timeout((idTokenLifetime + LONGEST) * 1000),
       variables: { ...names.variables, ...surroundings.variables },
@@ -101,6 +98,9 @@ export async function run(trial: Trial, realTime: boolean, say: (text: string) =
         RECIPE_FILES: join(folder, 'checkout'),
         PAUSE: String(idTokenLifetime + 2),
         HOME: folder,
+        AWS_CA_BUNDLE: cloud.caFile,
+        PIP_CERT: cloud.caFile,
+        npm_config_cafile: cloud.caFile,
         ...surroundings.environment,
       },
       onLine({ text, time }) {

@@ -1,13 +1,10 @@
-import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Cloud } from '../cloud/cloud.ts';
-import { aksAppId, clusterHost } from '../cloud/kubernetes-api.ts';
-import { startBlobService } from './blob-service.ts';
-import { install, NotHere, programs } from './install.ts';
+import { programs } from './install.ts';
 import type { ToolName } from './list.ts';
-import { type Recipe, recipe, withProgram } from './recipe.ts';
-import type { Surroundings, Trial } from './trial.ts';
+import { type Recipe, recipe, recipeFile, withProgram } from './recipe.ts';
+import { blobs, kubeconfig, trustForJava, wheel } from './services.ts';
+import type { Trial } from './trial.ts';
 
 const program = (name: string): string => readFileSync(join(programs, name), 'utf8');
 
@@ -21,7 +18,7 @@ const languages = {
 /** The minutes for which an SDK presents what it read from the token file; Java's reads it for each token. */
 const keptFor: Partial<Record<ToolName, number>> = { 'identity-js': 5, 'identity-python': 10, 'identity-go': 10 };
 
-type Credential = 'DefaultAzureCredential' | 'AzurePipelinesCredential';
+type Credential = 'DefaultAzureCredential' | 'ManagedIdentityCredential' | 'AzurePipelinesCredential';
 
 /** A program that holds one credential of each SDK, and makes another one. It prints a line for each token. */
 function sdks(credential: Credential, given: Recipe, called: string): Trial[] {
@@ -31,7 +28,10 @@ function sdks(credential: Credential, given: Recipe, called: string): Trial[] {
     return {
       tools: [tool],
       recipe: withProgram(given, called, `${call} ${credential}`),
-      does: `\`${credential}\`: two objects, three tokens for two resources`,
+      does:
+        keepsFileFor === undefined
+          ? `\`${credential}\`: one object, then another; three tokens for two resources`
+          : `\`${credential}\`: one object, which keeps what it read for ${keepsFileFor} minutes and is refused a second resource with it; another object gets the token`,
       ...(file === undefined ? {} : { files: { [file]: program(file) } }),
       shows: [/^first: a token$/, /^another resource: a token$/, /^a new credential: a token$/],
       ...(keepsFileFor === undefined ? {} : { keepsFileFor }),
@@ -40,98 +40,122 @@ function sdks(credential: Credential, given: Recipe, called: string): Trial[] {
   });
 }
 
-/** Java reads neither the variables that name a certificate nor the system's certificates. */
-async function trustForJava(cloud: Cloud, folder: string): Promise<Surroundings> {
-  const store = join(folder, 'trust.p12');
-  const given = ['-importcert', '-noprompt', '-alias', 'cloud', '-file', cloud.caFile, '-keystore', store];
-  const { error, status } = spawnSync('keytool', [...given, '-storepass', 'changeit', '-storetype', 'PKCS12']);
-  if (error !== undefined || status !== 0) throw new NotHere('this machine has no Java');
-  const options = [
-    '-Djava.net.useSystemProxies=true',
-    `-Djavax.net.ssl.trustStore=${store}`,
-    '-Djavax.net.ssl.trustStorePassword=changeit',
-  ];
-  return { environment: { JDK_JAVA_OPTIONS: options.join(' ') } };
-}
-
 /** Every recipe of docs/recipes.md that a tool on this machine can be had for. */
 export const trials: readonly Trial[] = [
+  {
+    tools: ['curl', 'jq'],
+    recipe: recipe('curl in a loop'),
+    does: 'two secrets of a vault, a token from the endpoint for each; then the same again',
+    shows: [/^200$/],
+    twice: true,
+    accessTokenLifetime: 20,
+  },
   ...sdks('DefaultAzureCredential', recipe('Azure SDKs'), 'node deploy.js'),
+  ...sdks('ManagedIdentityCredential', recipe('ManagedIdentityCredential'), 'node deploy.js'),
   ...sdks('AzurePipelinesCredential', recipe('AzurePipelinesCredential'), 'dotnet run --project deploy'),
   {
     tools: ['az'],
     recipe: recipe('Azure CLI'),
-    does: '`az login --service-principal --federated-token`, then `az group list`',
+    does: '`az login --service-principal --federated-token`, `az group list`',
     shows: [/^storefront /],
     twice: true,
     idTokenLifetime: 60,
   },
   {
-    tools: ['kubelogin', 'kubectl'],
-    recipe: recipe('kubectl'),
-    does: '`kubectl get pods` calls `kubelogin -l workloadidentity`',
-    shows: [/^storefront-0 /],
+    tools: ['az'],
+    recipe: recipe('Azure CLI in a long job'),
+    does: '`az login --identity`, `az group list`, `az rest`',
+    shows: [/^storefront /, /^Hello from the protected API$/],
     twice: true,
-    prepare: kubeconfig,
+    idTokenLifetime: 40,
+    accessTokenLifetime: 60,
+  },
+  {
+    tools: ['terraform', 'azurite'],
+    recipe: recipe('Terraform'),
+    does: '`terraform apply` with the `azurerm` backend: lock, a resource that takes its time, state, unlock',
+    files: { 'main.tf': program('backend.tf') },
+    shows: [/^Apply complete! Resources: 1 added/],
+    accessTokenLifetime: 1215,
+    prepare: blobs,
+  },
+  {
+    tools: ['terraform', 'azurite'],
+    recipe: recipe('Terraform without a connection'),
+    does: '`terraform apply` with the `azurerm` backend, as before',
+    files: { 'main.tf': program('backend.tf') },
+    shows: [/^Apply complete! Resources: 1 added/],
+    accessTokenLifetime: 1215,
+    prepare: blobs,
   },
   {
     tools: ['azcopy', 'azurite'],
     recipe: recipe('AzCopy'),
-    does: '`azcopy copy` of a folder to a blob service (Azurite)',
+    does: '`azcopy copy` of a folder to a blob service',
     files: { 'site/index.html': '<p>Storefront</p>' },
     shows: [/^Final Job Status: Completed$/],
     twice: true,
     prepare: blobs,
   },
   {
-    tools: ['terraform', 'azurite'],
-    recipe: recipe('Terraform'),
-    does: '`terraform apply` with its state in the `azurerm` backend: lock, a resource that takes its time, write, unlock',
-    files: { 'main.tf': program('backend.tf') },
-    shows: [/^Apply complete! Resources: 1 added/],
-    accessTokenLifetime: 15,
-    prepare: blobs,
+    tools: ['kubelogin', 'kubectl'],
+    recipe: recipe('kubectl'),
+    does: '`kubectl get pods`, which calls `kubelogin`',
+    shows: [/^storefront-0 /],
+    twice: true,
+    prepare: kubeconfig,
+  },
+  {
+    tools: ['git'],
+    recipe: recipe('git'),
+    does: '`git clone` from Azure Repos',
+    shows: [/^Cloning into 'storefront'/],
+  },
+  {
+    tools: ['git', 'curl', 'jq'],
+    recipe: recipe('git in a long job'),
+    does: '`git clone` and `git fetch` with a credential helper that asks the endpoint',
+    shows: [/^Cloning into 'storefront'/],
+    twice: true,
+    accessTokenLifetime: 20,
+  },
+  {
+    tools: ['twine'],
+    recipe: recipe('Python packages'),
+    does: '`twine upload` to a feed, `pip install` from it',
+    shows: [/^Successfully installed contoso-greeting-1\.0\.0$/],
+    prepare: wheel,
+  },
+  {
+    tools: ['npm'],
+    recipe: recipe('npm packages'),
+    does: '`npm publish` to a feed, `npm view` from it',
+    files: {
+      '.npmrc': recipeFile('npm packages', 'ini'),
+      'package.json': '{"name":"contoso-greeting","version":"1.0.0","main":"index.js"}',
+      'index.js': 'module.exports = "Hello";\n',
+    },
+    shows: [/^\+ contoso-greeting@1\.0\.0$/, /^1\.0\.0$/],
+  },
+  {
+    tools: ['databricks'],
+    recipe: withProgram(recipe('Databricks'), 'deploy.py', 'deploy-databricks.py'),
+    does: 'asks a workspace who it is',
+    files: { 'deploy-databricks.py': program('deploy-databricks.py') },
+    shows: [/^user: deploy$/],
+  },
+  {
+    tools: ['boto3'],
+    recipe: withProgram(recipe('AWS'), 'deploy.py', 'deploy-aws.py'),
+    does: 'one client, two calls with credentials that ran out between them',
+    files: { 'deploy-aws.py': program('deploy-aws.py') },
+    shows: [/^first: arn:aws:sts::/, /^again: arn:aws:sts::/],
+  },
+  {
+    tools: ['google-auth'],
+    recipe: withProgram(recipe('Google Cloud'), 'deploy.py', 'deploy-google.py'),
+    does: 'one credential, two tokens',
+    files: { 'deploy-google.py': program('deploy-google.py') },
+    shows: [/^first: a token$/, /^again: a token$/],
   },
 ];
-
-async function blobs(cloud: Cloud, folder: string): Promise<Surroundings> {
-  const azurite = install('azurite', () => undefined);
-  return { close: (await startBlobService(cloud, azurite, folder, ['$web', 'tfstate'])).close };
-}
-
-/** What `az aks get-credentials` writes for a cluster that trusts Entra. */
-async function kubeconfig(cloud: Cloud, folder: string): Promise<Surroundings> {
-  const file = join(folder, 'kubeconfig');
-  const get = ['get-token', '--environment', 'AzurePublicCloud', '--tenant-id', cloud.tenantId];
-  const ids = ['--server-id', aksAppId, '--client-id', '80faf920-1908-4b52-b5ef-a8e7bedfc67a'];
-  const config = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': 'contoso',
-    contexts: [{ name: 'contoso', context: { cluster: 'contoso', user: 'contoso' } }],
-    clusters: [
-      {
-        name: 'contoso',
-        cluster: {
-          server: `https://${clusterHost}:443`,
-          'certificate-authority-data': Buffer.from(cloud.ca.pem).toString('base64'),
-        },
-      },
-    ],
-    users: [
-      {
-        name: 'contoso',
-        user: {
-          exec: {
-            apiVersion: 'client.authentication.k8s.io/v1beta1',
-            command: 'kubelogin',
-            args: [...get, ...ids, '--login', 'devicecode'],
-            provideClusterInfo: false,
-          },
-        },
-      },
-    ],
-  };
-  writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
-  return { variables: { kubeconfig: file } };
-}

@@ -1,0 +1,68 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { strToU8, zipSync } from 'fflate';
+import type { Cloud } from '../cloud/cloud.ts';
+import { aksAppId, clusterHost } from '../cloud/kubernetes-api.ts';
+import { startBlobService } from './blob-service.ts';
+import { install, NotHere } from './install.ts';
+import type { Surroundings } from './trial.ts';
+
+/** Java reads neither the variables that name a certificate and a proxy nor the system's certificates. */
+export async function trustForJava(cloud: Cloud, folder: string): Promise<Surroundings> {
+  const store = join(folder, 'trust.p12');
+  const given = ['-importcert', '-noprompt', '-alias', 'cloud', '-file', cloud.caFile, '-keystore', store];
+  const { error, status } = spawnSync('keytool', [...given, '-storepass', 'changeit', '-storetype', 'PKCS12']);
+  if (error !== undefined || status !== 0) throw new NotHere('this machine has no Java');
+  const trust = [`-Djavax.net.ssl.trustStore=${store}`, '-Djavax.net.ssl.trustStorePassword=changeit'];
+  return { environment: { JDK_JAVA_OPTIONS: ['-Djava.net.useSystemProxies=true', ...trust].join(' ') } };
+}
+
+/** Azurite, with the containers that the recipes use. */
+export async function blobs(cloud: Cloud, folder: string): Promise<Surroundings> {
+  const azurite = install('azurite', () => undefined);
+  const { close } = await startBlobService(cloud, azurite, folder, ['$web', 'tfstate']);
+  return { close };
+}
+
+/** What `az aks get-credentials` writes for a cluster that trusts Entra. */
+export async function kubeconfig(cloud: Cloud, folder: string): Promise<Surroundings> {
+  const file = join(folder, 'kubeconfig');
+  const ids = ['--server-id', aksAppId, '--client-id', '80faf920-1908-4b52-b5ef-a8e7bedfc67a'];
+  const get = ['get-token', '--environment', 'AzurePublicCloud', '--tenant-id', cloud.tenantId, ...ids];
+  const exec = {
+    apiVersion: 'client.authentication.k8s.io/v1beta1',
+    command: 'kubelogin',
+    args: [...get, '--login', 'devicecode'],
+    provideClusterInfo: false,
+  };
+  const authority = Buffer.from(cloud.ca.pem).toString('base64');
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'contoso',
+    contexts: [{ name: 'contoso', context: { cluster: 'contoso', user: 'contoso' } }],
+    clusters: [
+      { name: 'contoso', cluster: { server: `https://${clusterHost}:443`, 'certificate-authority-data': authority } },
+    ],
+    users: [{ name: 'contoso', user: { exec } }],
+  };
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
+  return { variables: { kubeconfig: file } };
+}
+
+/** A wheel, as a build leaves it in the checkout. */
+export async function wheel(_: Cloud, folder: string): Promise<Surroundings> {
+  const metadata = 'Metadata-Version: 2.1\nName: contoso-greeting\nVersion: 1.0.0\n';
+  const info = 'contoso_greeting-1.0.0.dist-info';
+  const files: Record<string, string> = {
+    'contoso_greeting.py': 'GREETING = "Hello"\n',
+    [`${info}/METADATA`]: metadata,
+    [`${info}/WHEEL`]: 'Wheel-Version: 1.0\nGenerator: contoso\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
+  };
+  files[`${info}/RECORD`] = [...Object.keys(files), `${info}/RECORD`].map((name) => `${name},,\n`).join('');
+  const zipped = zipSync(Object.fromEntries(Object.entries(files).map(([name, text]) => [name, strToU8(text)])));
+  mkdirSync(join(folder, 'checkout', 'dist'), { recursive: true });
+  writeFileSync(join(folder, 'checkout', 'dist', 'contoso_greeting-1.0.0-py3-none-any.whl'), zipped);
+  return {};
+}
