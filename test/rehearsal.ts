@@ -83,8 +83,12 @@ function proxyEnvironment(url: string): Record<string, string> {
 /** Pools of the rehearsal's organization whose agents run as pods on AKS; agents of any other pool are plain machines. */
 const pools = { pod: 'aks-agents', boundPod: 'aks-bound-agents' };
 
-/** The Azure CLI asks for it to learn whether it is online, and goes on where it is not. */
-const askedInVain = 'azure.microsoft.com:443';
+/** Tools ask for these to learn whether they are online or there is a newer version, and go on where they get no answer. */
+const askedInVain = [
+  'azure.microsoft.com:443',
+  'azcliprod.blob.core.windows.net:443',
+  'checkpoint-api.hashicorp.com:443',
+];
 
 /** What a run of a pipeline is started with. */
 export interface RunInputs {
@@ -197,7 +201,7 @@ export async function runPipeline(
       scriptEnvironment: { ...tools, ...options.scriptEnvironment },
     });
     const unknown = new Set(proxy.connects.filter(({ status }) => status === 502).map(({ target }) => target));
-    unknown.delete(askedInVain);
+    for (const host of askedInVain) unknown.delete(host);
     return { ...result, unknownHosts: [...unknown] };
   } finally {
     await Promise.all([proxy.close(), pod.close()]);

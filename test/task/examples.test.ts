@@ -77,6 +77,13 @@ const examples: Example[] = [
   // It shows when its access token expires.
   { file: 'recipe-azure-cli.yml', sources: ['azureRM'], shows: [/^\d{4}-\d\d-\d\d \d\d:/], tool: 'az' },
   {
+    file: 'recipe-endpoint-azure-cli.yml',
+    sources: ['azureRM'],
+    shows: [/^storefront$/, /^\d{4}-\d\d-\d\d \d\d:/],
+    tool: 'az',
+    hides: true,
+  },
+  {
     file: 'recipe-terraform.yml',
     sources: ['azureRM'],
     services: ['devops', 'entra'],
