@@ -112,6 +112,7 @@ function setVariable({ properties, data }: Command, scope: CommandScope): void {
   const readOnly = flag(properties.get('isreadonly'));
   if (output || scope.declaredOutputs.has(name.toLowerCase())) {
     if (record.name === '') throw missing('RefName');
+    refuseSecond(`${record.name}.${name}`, scope);
     record.outputs[name] = data;
     scope.outputs[`${record.name}.${name}`] = { value: data, secret };
     variables.set(`${record.name}.${name}`, data, { ...flags, readOnly: output || readOnly });
@@ -333,6 +334,14 @@ function refuseReadOnly(name: string, among: Variables, { record, variables }: C
     );
   }
   record.warning(`${text} This will be an error in the future.`);
+}
+
+/** Agents that protect outputs refuse one that is set already, by an earlier attempt at the same step too (agent: #5665). */
+function refuseSecond(output: string, { variables, outputs }: CommandScope): void {
+  const flagged = variables.get('DistributedTask.Agent.ProtectReadOnlyVariableNames')?.toLowerCase() === 'true';
+  if (flagged && Object.hasOwn(outputs, output)) {
+    throw new Error(`Overwriting readonly variable '${output}' is not permitted.`);
+  }
 }
 
 function refuseMultilineSecret(value: string, variables: Variables): void {

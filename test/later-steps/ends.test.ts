@@ -10,7 +10,7 @@ import { type JobOptions, type JobResult, runJob, type StepResult } from '../age
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { whyMissing } from '../missing.ts';
-import { rehearsalOptions } from '../rehearsal.ts';
+import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
 import { type Ending, endStep, printedBy } from './ended-step.ts';
 import { exportingStep, holdJob } from './held-job.ts';
 import { killAgent, type Moment } from './killed-agent.ts';
@@ -121,6 +121,33 @@ test('where the main step failed after it had written the file, nothing is left 
   assert.deepEqual(result.outputs, {});
   const exported = Object.keys(result.variables).filter((name) => /^(?:AZURE|AZCOPY|ARM|EntraToken)/i.test(name));
   assert.deepEqual(exported, []);
+  assertCleanEnd(result, lookupId);
+});
+
+test('a second attempt succeeds on an agent that refuses to set an output twice', async () => {
+  const mark = join(scratch, 'first-attempt');
+  const shim = shellScript(
+    [
+      `if [ -e '${mark}' ]; then exec "$NODE" "$@"; fi`,
+      `touch '${mark}'`,
+      'copy="$(mktemp -d)/node"',
+      'ln "$NODE" "$copy" 2>/dev/null || cp "$NODE" "$copy"',
+      '"$copy" "$@" &',
+      'until [ "$(readlink /proc/$!/exe)" = "$copy" ]; do sleep 0.01; done',
+      'rm -r "$(dirname "$copy")"',
+      'wait $!',
+    ].join('\n'),
+  );
+  const options = throughShim(shim);
+  const { result, lookupId } = await runSteps(`${exportingStep.trimEnd()}\n  retryCountOnTaskFailure: 1\n`, {
+    ...options,
+    waits: { retryMs: 1 },
+    variables: { ...jobVariables(cloud), 'DistributedTask.Agent.ProtectReadOnlyVariableNames': 'true' },
+  });
+  const log = result.log.join('\n');
+  assert.match(log, /ET_REFRESHER/, 'the first attempt failed after its tokens came');
+  assert.equal(stageOf(result, 'main').result, 'Succeeded', log);
+  assert.doesNotMatch(log, /Overwriting readonly variable/);
   assertCleanEnd(result, lookupId);
 });
 

@@ -108,6 +108,14 @@ for (const [report, stored, actual, said] of [
   ['letters that are composed', 'sc://a/b/é', 'sc://a/b/e\u0301', /look alike .*Unicode/],
   ['quotation marks', '"sc://a/b/c"', 'sc://a/b/c', /quotation marks/],
   ['the project', 'sc://a/b/c', 'sc://a/x/c', /^the project was renamed$/],
+  ['a blank between words, which one sees', 'sc://a/web shop/c', 'sc://a/webshop/c', /^the project was renamed$/],
+  ['two blanks for one', 'sc://a/web  shop/c', 'sc://a/web shop/c', /the stored one has a blank \(U\+0020\) inside$/],
+  [
+    'both',
+    'sc://a/b/c ',
+    'sc://a/x/c',
+    /^the project was renamed; the connection differs in characters that cannot be/,
+  ],
   ['project and connection', 'sc://a/b/c', 'sc://a/x/y', /^the project and the connection were renamed$/],
   [
     'another organization',

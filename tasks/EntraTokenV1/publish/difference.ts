@@ -67,8 +67,18 @@ function ofNames(storedText: string, actual: string): string | undefined {
   if (stored === undefined || other === undefined) {
     return 'one has the form of the old issuer and the other that of Entra’s';
   }
-  const renamed = PARTS.filter((_, index) => stored[index] !== other[index]).map((part) => `the ${part}`);
-  return `${renamed.length > 1 ? `${renamed.slice(0, -1).join(', ')} and ${renamed.at(-1)} were` : `${renamed[0]} was`} renamed`;
+  const isOther = (index: number): boolean =>
+    withoutInvisible(stored[index] ?? '') !== withoutInvisible(other[index] ?? '');
+  const renamed = PARTS.filter((_, index) => isOther(index)).map((part) => `the ${part}`);
+  const same = PARTS.filter((_, index) => !isOther(index) && stored[index] !== other[index]).map(
+    (part) => `the ${part}`,
+  );
+  const unseen = same.length === 0 ? '' : `; ${joined(same)} differs in characters that cannot be seen`;
+  return `${joined(renamed)} ${renamed.length > 1 ? 'were' : 'was'} renamed${unseen}`;
+}
+
+function joined(parts: readonly string[]): string {
+  return parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}` : parts.join('');
 }
 
 function nameParts(subject: string): string[] | undefined {
@@ -80,8 +90,12 @@ function nameParts(subject: string): string[] | undefined {
 
 const INVISIBLE = /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
+/** As a person sees it: a blank between words counts, and nothing that is invisible or at an end does. */
 function withoutInvisible(text: string): string {
-  return text.replace(INVISIBLE, '');
+  return text
+    .replace(/[\s\p{Z}\u2800]+/gu, ' ')
+    .replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '')
+    .trim();
 }
 
 function decoded(text: string): string {
