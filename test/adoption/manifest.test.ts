@@ -21,6 +21,7 @@ import {
   exportKinds,
   inputNames,
 } from '../../tasks/EntraTokenV1/request/inputs.ts';
+import { POD_MEMORY } from '../../tasks/EntraTokenV1/request/pod.ts';
 import { type Request, readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import type { OpenSource } from '../../tasks/EntraTokenV1/source/source.ts';
 import { isRecord } from '../../tasks/EntraTokenV1/text/json.ts';
@@ -394,7 +395,7 @@ function everyOutput(): Set<string> {
 
 /** The names of all variables that exports can set. */
 function everyVariable(): Set<string> {
-  const names = new Set<string>([MEMORY]);
+  const names = new Set<string>([MEMORY, POD_MEMORY]);
   for (const source of ['azureRM', 'pipeline', 'kubernetes'] as const) {
     const { request, open } = everything(source);
     for (const name of exportVariables(exportFacts(request, open), '/file').keys()) {

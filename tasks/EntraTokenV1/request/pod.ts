@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Agent } from '../agent/agent.ts';
+import { environmentName } from '../origins/environment.ts';
 import { isRecord } from '../text/json.ts';
 import type { Secret } from '../text/secret.ts';
 import type { ExportKind } from './inputs.ts';
@@ -19,7 +20,7 @@ export interface Pod {
 }
 
 /** The variable by which a step that exports tells later ones what the pod had. */
-export const POD_MEMORY = 'ENTRATOKEN_POD';
+export const POD_MEMORY = 'EntraToken.Pod';
 
 /**
  * Reads the pod's variables. A step that exports for `workloadIdentity` hides them behind pipeline variables for the rest
@@ -27,7 +28,7 @@ export const POD_MEMORY = 'ENTRATOKEN_POD';
  * token, so it cannot make the code.
  */
 export function readPod({ origins }: Pick<Agent, 'origins'>, jobToken: Secret | undefined): Pod {
-  const recalled = recall(origins.environment(POD_MEMORY)?.value, jobToken);
+  const recalled = recall(origins.environment(environmentName(POD_MEMORY))?.value, jobToken);
   const values: Partial<Record<PodVariable, string>> = {};
   const hidden: PodVariable[] = [];
   for (const name of names) {
