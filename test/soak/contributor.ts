@@ -88,7 +88,7 @@ export const changes: readonly Change[] = [
       [
         'docs/errors.md',
         /\n## ET_INPUT\n[\s\S]*?(?=\n## ET_)/,
-        '\n## ET_SCRATCH\n\nA test of the guide threw it.\n\nLikely causes:\n\n- a test\n\nWhat to do:\n\n1. Nothing.\n',
+        '\n## ET_SCRATCH\n\nA test of the guide threw it, to see that the guide names each file that has to change.\n\n**What to do**\n\nNothing.\n',
       ],
     ],
     tests: ['test/unit/codes.test.ts', 'test/hostile/errors-doc.test.ts'],
