@@ -15,6 +15,8 @@ export interface Tool {
   /** As its documentation spells it. */
   title: string;
   install: Install;
+  /** It is built for so long that `npm run tools` leaves it out unless it is named. */
+  isSlow?: true;
 }
 
 /** The day on which the versions below were chosen: the newest that can be installed with everything they need. */
@@ -105,6 +107,28 @@ export const tools = {
   terraform: {
     title: 'Terraform',
     install: { from: 'PATH', command: 'terraform', version: ['version'] },
+  },
+  azurerm: {
+    title: 'Terraform provider azurerm',
+    // The module proxy has no release of it: the commit of 24 August 2026.
+    install: {
+      from: 'Go',
+      command: 'github.com/hashicorp/terraform-provider-azurerm',
+      version: 'v1.44.1-0.20260824201233-fae580791926',
+    },
+    isSlow: true,
+  },
+  azuread: {
+    title: 'Terraform provider azuread',
+    install: { from: 'PATH', command: 'terraform-provider-azuread', version: ['--help'] },
+  },
+  azapi: {
+    title: 'Terraform provider azapi',
+    install: { from: 'PATH', command: 'terraform-provider-azapi', version: ['--help'] },
+  },
+  azd: {
+    title: 'azd',
+    install: { from: 'PATH', command: 'azd', version: ['version'] },
   },
 } satisfies Record<string, Tool>;
 

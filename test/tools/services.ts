@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { strToU8, zipSync } from 'fflate';
 import type { Cloud } from '../cloud/cloud.ts';
 import { aksAppId, clusterHost } from '../cloud/kubernetes-api.ts';
 import { startBlobService } from './blob-service.ts';
 import { install, NotHere } from './install.ts';
+import type { ToolName } from './list.ts';
 import type { Surroundings } from './trial.ts';
 
 /** Java reads neither the variables that name a certificate and a proxy nor the system's certificates. */
@@ -49,6 +50,29 @@ export async function kubeconfig(cloud: Cloud, folder: string): Promise<Surround
   };
   writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
   return { variables: { kubeconfig: file } };
+}
+
+/** A mirror of Terraform's registry that has one provider, in a version of the mirror's own. */
+export function provider(name: ToolName, source: string): (cloud: Cloud, folder: string) => Promise<Surroundings> {
+  return async (_, folder) => {
+    const program = `terraform-provider-${name}`;
+    const { path } = install(name, () => undefined);
+    const found = path.map((one) => join(one, program)).find((one) => existsSync(one));
+    const version = '0.1.0';
+    const place = join(folder, 'mirror', 'registry.terraform.io', source, name, version, 'linux_amd64');
+    mkdirSync(place, { recursive: true });
+    symlinkSync(found ?? whereIs(program), join(place, `${program}_v${version}`));
+    const file = join(folder, 'terraform.rc');
+    writeFileSync(
+      file,
+      `provider_installation {\n  filesystem_mirror {\n    path = "${join(folder, 'mirror')}"\n  }\n}\n`,
+    );
+    return { environment: { TF_CLI_CONFIG_FILE: file } };
+  };
+}
+
+function whereIs(command: string): string {
+  return spawnSync('sh', ['-c', `command -v ${command}`], { encoding: 'utf8' }).stdout.trim();
 }
 
 /** A wheel, as a build leaves it in the checkout. */

@@ -33,7 +33,10 @@ if (!wanted.every(isTool) || (write && wanted.length > 0)) {
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-const chosen = trials.filter((trial) => wanted.length === 0 || trial.tools.some((name) => wanted.includes(name)));
+const isSlow = (name: ToolName): boolean => (tools[name] satisfies Tool as Tool).isSlow === true;
+const isChosen = (trial: Trial): boolean =>
+  wanted.length === 0 ? write || !trial.tools.some(isSlow) : trial.tools.some((name) => wanted.includes(name));
+const chosen = trials.filter(isChosen);
 const rows = new Map<Trial, Row>();
 await sideBySide(chosen, realTime ? chosen.length : 2, async (trial) => {
   const title = `${tools[trial.tools[0]].title}: ${trial.does.replaceAll('`', '')}`;
@@ -51,6 +54,8 @@ await sideBySide(chosen, realTime ? chosen.length : 2, async (trial) => {
 });
 const inOrder = chosen.flatMap((trial) => rows.get(trial) ?? []);
 say(`\n${table(inOrder)}`);
+const leftOut = wanted.length === 0 && !write ? names.filter((name) => isTool(name) && isSlow(name)) : [];
+for (const name of leftOut) say(`\nLeft out, because it is built for half an hour: npm run tools -- ${name}`);
 if (write) writeTable(inOrder);
 const failed = inOrder.filter(({ outcome, broken }) => broken !== undefined || (outcome?.faults.length ?? 0) > 0);
 say(`\n${inOrder.length - failed.length} passed, ${failed.length} failed`);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { programs } from './install.ts';
 import type { ToolName } from './list.ts';
 import { type Recipe, recipe, recipeFile, withProgram } from './recipe.ts';
-import { blobs, kubeconfig, trustForJava, wheel } from './services.ts';
+import { blobs, kubeconfig, provider, trustForJava, wheel } from './services.ts';
 import type { Trial } from './trial.ts';
 
 const program = (name: string): string => readFileSync(join(programs, name), 'utf8');
@@ -38,6 +38,19 @@ function sdks(credential: Credential, given: Recipe, called: string): Trial[] {
       ...(tool === 'identity-java' ? { prepare: trustForJava } : {}),
     };
   });
+}
+
+/** A provider of Terraform that reads something before and after the first ID token's end, in both ways. */
+function terraformProvider(name: 'azurerm' | 'azuread' | 'azapi', source: string): Trial[] {
+  return ['Terraform', 'Terraform without a connection'].map((heading) => ({
+    tools: [name, 'terraform'],
+    recipe: recipe(heading),
+    does: '`terraform apply`: reads before and after a resource that takes its time',
+    files: { 'main.tf': program(`${name}.tf`) },
+    shows: [/^Apply complete! Resources: 1 added/],
+    accessTokenLifetime: 1215,
+    prepare: provider(name, source),
+  }));
 }
 
 /** Every recipe of docs/recipes.md that a tool on this machine can be had for. */
@@ -87,6 +100,20 @@ export const trials: readonly Trial[] = [
     shows: [/^Apply complete! Resources: 1 added/],
     accessTokenLifetime: 1215,
     prepare: blobs,
+  },
+  ...terraformProvider('azurerm', 'hashicorp'),
+  ...terraformProvider('azuread', 'hashicorp'),
+  ...terraformProvider('azapi', 'Azure'),
+  {
+    tools: ['azd'],
+    recipe: withProgram(
+      recipe('Azure Developer CLI'),
+      'azd up --no-prompt',
+      'azd auth token --output json | jq -r .expiresOn',
+    ),
+    does: '`azd auth login`, `azd auth token`',
+    shows: [/^\d{4}-\d\d-\d\dT/],
+    twice: true,
   },
   {
     tools: ['azcopy', 'azurite'],
