@@ -19,7 +19,6 @@ import {
   credentialSources,
   endpointKinds,
   exportKinds,
-  type InputName,
   inputNames,
 } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { POD_MEMORY } from '../../tasks/EntraTokenV1/request/pod.ts';
@@ -181,8 +180,7 @@ describe('task.json and the parser', () => {
 
   for (const source of credentialSources) {
     it(`agree that what the form shows for ${source} may be entered for it`, () => {
-      // The compiler asks for a value of each input.
-      const entries: Record<InputName, string> = {
+      const entries: Record<string, string> = {
         credentialSource: source,
         connectedServiceNameARM: 'c1',
         azureDevOpsServiceConnection: 'c1',
@@ -200,10 +198,7 @@ describe('task.json and the parser', () => {
         enableCae: 'true',
         tokenFilePath: '/token',
       };
-      const shown = visibleInputs(manifest, entries).map(({ name }) => [
-        name,
-        Object.entries(entries).find(([one]) => one === name)?.[1] ?? '',
-      ]);
+      const shown = visibleInputs(manifest, entries).map(({ name }) => [name, entries[name] ?? '']);
       assert.equal(readRequest(agentWith(Object.fromEntries(shown))).source.kind, source);
     });
   }

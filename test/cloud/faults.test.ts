@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import net from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { type ClientAnswer, send } from './client.ts';
@@ -80,6 +81,11 @@ function watch(enough: (seen: Seen) => boolean, milliseconds: number): Promise<S
     });
     asked.end();
   });
+}
+
+function startServer(): Promise<net.Server> {
+  const server = net.createServer();
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
 /** Far more than any of these needs, however busy the machine is. */
@@ -177,7 +183,10 @@ describe('a connection', () => {
   it('is refused while a service is out, and taken at the same port after', async () => {
     const end = await cloud.outage('devops');
     await assert.rejects(ask(), (error) => codeOf(error) === 'ECONNREFUSED' || error instanceof AggregateError);
+    // Nobody is given the port meanwhile who only wants one.
+    const others = await Promise.all(Array.from({ length: 20 }, () => startServer()));
     await end();
+    for (const other of others) other.close();
     assert.equal((await ask()).status, 200);
   });
 });

@@ -183,13 +183,34 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     port,
     async pause() {
       await shut();
-      return () => open(port);
+      const release = await holdPort(port);
+      let resumed: Promise<void> | undefined;
+      return () => {
+        resumed ??= open(port).then(release);
+        return resumed;
+      };
     },
     replaceCertificate(certificate) {
       tlsServer.setSecureContext(certificate);
       for (const socket of sockets) socket.destroy();
     },
     close: shut,
+  };
+}
+
+/**
+ * Keeps the system from giving a port to another server while nobody listens at it, by a connection that begins there.
+ * The port can be listened at all the same: both sockets allow it (SO_REUSEADDR), and the system chooses none such.
+ */
+async function holdPort(port: number): Promise<() => void> {
+  const host = '127.0.0.1';
+  const peer = net.createServer();
+  await new Promise<void>((resolve) => peer.listen(0, host, resolve));
+  const socket = net.connect({ host, port: (peer.address() as AddressInfo).port, localAddress: host, localPort: port });
+  await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  return () => {
+    socket.destroy();
+    peer.close();
   };
 }
 

@@ -28,9 +28,8 @@ export function programOf(name: 'squid' | 'tinyproxy'): string | undefined {
 /** Neither proxy has a name service of its own, so tinyproxy asks the local cloud's proxy, which has. */
 export async function startTinyproxy(program: string, options: DebianProxyOptions): Promise<DebianProxy> {
   const parent = await startProxy({ resolve: options.resolve });
-  const port = await freePort();
   const { credentials } = options;
-  const configuration = [
+  const configuration = (port: number): string[] => [
     `Port ${port}`,
     'Listen 127.0.0.1',
     'Timeout 30',
@@ -39,15 +38,19 @@ export async function startTinyproxy(program: string, options: DebianProxyOption
     `Upstream http 127.0.0.1:${parent.port}`,
     ...(credentials === undefined ? [] : [`BasicAuth ${credentials.username} ${credentials.password}`]),
   ];
-  return started(program, (file) => ['-d', '-c', file], configuration, port, parent);
+  return started(
+    program,
+    (file) => ['-d', '-c', file],
+    (_folder, port) => configuration(port),
+    parent,
+  );
 }
 
 /** As {@link startTinyproxy}; the users are asked of a program, which is how Squid is told of them. */
 export async function startSquid(program: string, options: DebianProxyOptions): Promise<DebianProxy> {
   const parent = await startProxy({ resolve: options.resolve });
-  const port = await freePort();
   const { credentials } = options;
-  const configuration = [
+  const configuration = (port: number): string[] => [
     `http_port 127.0.0.1:${port}`,
     'visible_hostname proxy.example',
     'pid_filename none',
@@ -72,41 +75,40 @@ export async function startSquid(program: string, options: DebianProxyOptions): 
   return started(
     program,
     (file) => ['-N', '-f', file],
-    (folder) => [...withUsers(folder), ...configuration, ...rules],
-    port,
+    (folder, port) => [...withUsers(folder), ...configuration(port), ...rules],
     parent,
   );
 }
 
+/** A port that is free now may be another's when the program takes it: then it is another port's turn. */
 async function started(
   program: string,
   args: (file: string) => string[],
-  configuration: string[] | ((folder: string) => string[]),
-  port: number,
+  configuration: (folder: string, port: number) => string[],
   parent: HttpProxy,
 ): Promise<DebianProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'debian-proxy-'));
   // A proxy that is started by root reads its files as another user.
   chmodSync(folder, 0o755);
   const file = join(folder, 'proxy.conf');
-  const lines = typeof configuration === 'function' ? configuration(folder) : configuration;
-  writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o644 });
-  const child = spawn(program, args(file), { stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
   const said: Buffer[] = [];
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => said.push(chunk));
-  const close = async (): Promise<void> => {
-    await ended(child);
+  const closeAll = async (child?: ChildProcess): Promise<void> => {
+    if (child !== undefined) await ended(child);
     await parent.close();
     rmSync(folder, { recursive: true });
   };
-  for (let tries = 0; !(await listens(port)); tries++) {
-    if (tries === 100 || child.exitCode !== null) {
-      await close();
-      throw new Error(`${program} does not listen: ${Buffer.concat(said).toString()}`);
+  for (let tries = 0; tries < 5; tries++) {
+    const port = await freePort();
+    writeFileSync(file, `${configuration(folder, port).join('\n')}\n`, { mode: 0o644 });
+    const child = spawn(program, args(file), { stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => said.push(chunk));
+    while (child.exitCode === null) {
+      if (await listens(port)) return { url: `http://127.0.0.1:${port}`, close: () => closeAll(child) };
+      await sleep(50);
     }
-    await sleep(100);
   }
-  return { url: `http://127.0.0.1:${port}`, close };
+  await closeAll();
+  throw new Error(`${program} does not listen: ${Buffer.concat(said).toString()}`);
 }
 
 function ended(child: ChildProcess): Promise<void> {

@@ -12,7 +12,7 @@ import { PATIENCE_MS, processesOf, refreshersOf, type SeenProcess, seen, useOf, 
 import { type Enough, expiryOf, isEnough, pollTokens, type Reads, readFast } from './reads.ts';
 
 /** A test that waits for ever says nothing; this is far more than any of them needs. */
-const timeout = 180_000;
+const timeout = 300_000;
 
 /** What this process was started with, and hands on to all that it starts. */
 const inherited = new Set(streamsOf(process.pid));

@@ -56,7 +56,7 @@ export function useOf(pid: number): { readonly rssKiB: number; readonly ticks: n
 }
 
 /** Far more than anything needs that is waited for, so that a busy machine does not decide. Milliseconds. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 
 /** Waits until something holds; false where it does not within the time. It is looked at once more at the end. */
 export async function within(milliseconds: number, holds: () => boolean): Promise<boolean> {

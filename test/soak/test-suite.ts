@@ -35,7 +35,7 @@ export function runTests(log: string, environment: Readonly<Record<string, strin
   const folder = join(buildFolder, 'soak');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, log), stdout);
-  const failed = [...stdout.matchAll(/^ *✖ (.+?)(?: \([\d.]+ms\))?$/gm)].map(([, name = '']) => name);
+  const failed = [...stdout.matchAll(/^ *✖ (?!failing tests:)(.+?)(?: \([\d.]+ms\))?$/gm)].map(([, name = '']) => name);
   const lost = /^Lost, which is a failure:\n((?: {2}.*\n)*)/m.exec(stdout)?.[1]?.trimEnd().split('\n') ?? [];
   return {
     wrong: [`exit code ${status ?? signal}, in build/soak/${log}`, ...new Set([...failed, ...lost])],

@@ -24,8 +24,9 @@ interface Example {
   shows: RegExp[];
   /** What is not there. */
   lacks?: RegExp;
-  /** What has to be installed. */
+  /** What has to be installed, and in which version at least. */
   tool?: string;
+  least?: string;
   /** It keeps its token out of the list of processes. */
   hides?: boolean;
 }
@@ -82,6 +83,7 @@ const examples: Example[] = [
     shows: [/^storefront$/, /^\d{4}-\d\d-\d\d \d\d:/],
     tool: 'az',
     hides: true,
+    least: '2.73',
   },
   {
     file: 'recipe-terraform.yml',
@@ -100,8 +102,10 @@ const examples: Example[] = [
   },
 ];
 
-for (const { file, sources, services, shows, lacks, tool, hides } of examples) {
-  test(`examples/${file} runs as it stands`, { skip: tool === undefined ? false : whyMissing(tool) }, async () => {
+for (const { file, sources, services, shows, lacks, tool, least, hides } of examples) {
+  test(`examples/${file} runs as it stands`, {
+    skip: tool === undefined ? false : whyMissing(tool, least),
+  }, async () => {
     const before = cloud.requests.length;
     const shown: string[] = [];
     const { verifyAccessToken } = cloud;

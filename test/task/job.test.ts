@@ -84,7 +84,8 @@ test('azureRM gives every output of the interface, secrets as secrets, with the 
   ] as const) {
     assert.match(expires, isoInstant);
     const drift = Math.abs(Date.parse(expires) / 1000 - Number(decodeJwt(token).exp));
-    assert.ok(drift <= 2, `expiresOn is ${drift} s off the token's own expiry`);
+    // It counts from the moment in which the answer was read; a busy machine reads it late.
+    assert.ok(drift <= Math.max(2, entra.step.durationMs / 1000), `expiresOn is ${drift} s off the token's own expiry`);
   }
   const [asked, ...exchanges] = entra.requests;
   assert.equal(exchanges.length, 4);
