@@ -40,7 +40,7 @@ function exported(result: JobResult, steps: readonly string[] = ['entra']): Reco
   const isOutput = (name: string): boolean => steps.some((one) => name.toLowerCase().startsWith(`${one}.`));
   return Object.fromEntries(
     Object.entries(result.variables)
-      .filter(([name]) => !(name in plain.variables) && !isOutput(name) && name !== 'EntraToken.Exported')
+      .filter(([name]) => !(name in plain.variables) && !isOutput(name) && !name.startsWith('EntraToken.'))
       .map(([name, { value }]) => [name, value]),
   );
 }

@@ -121,6 +121,14 @@ function stored(request: Request, { kind, first: idToken }: OpenSource): string 
   ].join('');
 }
 
+/** A cluster without the OIDC issuer of AKS signs with a name that only it knows, and no credential helps. */
+function ofCluster({ issuer }: MissingCredential): string {
+  return /^https:\/\/[^/]*\.svc(?:[.:/]|$)|^kubernetes\/serviceaccount$/.test(issuer)
+    ? ' Entra cannot reach that issuer: enable the OIDC issuer of the cluster (az aks update --enable-oidc-issuer), and ' +
+        'start the pod anew.'
+    : '';
+}
+
 function compare(what: string, storedText: string | undefined, actual: string, request: Request): string {
   if (storedText === undefined || storedText === actual) {
     return '';
@@ -134,7 +142,7 @@ const LONGEST_COMMAND = 4000;
 /** The commands that create the credential: the one for Bash in the error line, all of them as lines of the log. */
 function mismatch({ code, advice }: Failure, happened: string, request: Request, source: OpenSource): Failure {
   const credential = missingCredential(request, source);
-  const said = `${happened} ${describe(credential, request)}${stored(request, source)}`;
+  const said = `${happened} ${describe(credential, request)}${stored(request, source)}${ofCluster(credential)}`;
   if (Math.max(credential.issuer.length, credential.subject.length) > LONGEST) {
     return new Failure(
       code,

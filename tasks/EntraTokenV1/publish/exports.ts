@@ -149,7 +149,10 @@ export function setExports(
     agent.log(`Exported      ${[...exported.keys()].join(', ')}`);
   }
   if (replaced.length > 0) {
-    agent.log(`  replaced    ${replaced.join(', ')}: they had other values before, from now on this step's count`);
+    agent.log(
+      `  replaced    ${replaced.join(', ')}: they had other values before, from now on this step's count ` +
+        '(unless the agent says that one is read-only: then rename the variable of the job)',
+    );
   }
   if (emptied.length > 0) {
     agent.log(`  emptied     ${emptied.join(', ')}: an earlier step exported them, and they do not fit this one`);
