@@ -30,7 +30,8 @@ export function killOrphans(
 ): ProcessName[] {
   const known = new Set(before.map(({ pid, name }) => `${pid}_${name}`));
   const orphans = listProcesses().filter(
-    ({ pid, name }) => !known.has(`${pid}_${name}`) && isMarked(environmentOf(pid), name, lookupId),
+    ({ pid, name }) =>
+      !known.has(`${pid}_${name}`) && isMarked(listOf(pid, 'environ'), listOf(pid, 'cmdline'), lookupId),
   );
   for (const orphan of orphans) {
     onKill(orphan);
@@ -47,15 +48,15 @@ export function killOrphans(
  * Whether a process carries the mark of a job. Under Wine the environment that Linux shows is that of the worker, handed on
  * to everything below it, its consoles and servers among them; there it is the task's own programs that count.
  */
-export function isMarked(environment: readonly string[], name: string, lookupId: string): boolean {
+export function isMarked(environment: readonly string[], commandLine: readonly string[], lookupId: string): boolean {
   const isWine = environment.some((entry) => entry.startsWith('WINEPREFIX='));
-  return environment.includes(`${LOOKUP_ID}=${lookupId}`) && (!isWine || WINDOWS_PROGRAMS.test(name));
+  return environment.includes(`${LOOKUP_ID}=${lookupId}`) && (!isWine || WINDOWS_PROGRAMS.test(commandLine[0] ?? ''));
 }
 
-const WINDOWS_PROGRAMS = /^(node|whoami|icacls)\.exe$/;
+const WINDOWS_PROGRAMS = /\\(node|icacls)\.exe$/;
 
-function environmentOf(pid: number): string[] {
-  return read(`/proc/${pid}/environ`)?.split('\0') ?? [];
+function listOf(pid: number, name: 'environ' | 'cmdline'): string[] {
+  return read(`/proc/${pid}/${name}`)?.split('\0') ?? [];
 }
 
 function read(path: string): string | undefined {

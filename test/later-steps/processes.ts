@@ -5,8 +5,6 @@ import { isMarked } from '../agent/orphans.ts';
 /** A process as /proc shows it. */
 export interface SeenProcess {
   readonly pid: number;
-  /** The name of its program. */
-  readonly name: string;
   readonly arguments: readonly string[];
   /** The environment that it was started in, as `NAME=value`. */
   readonly environment: readonly string[];
@@ -17,7 +15,7 @@ export function processesOf(lookupId: string): SeenProcess[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .flatMap((entry) => seen(Number(entry)) ?? [])
-    .filter(({ environment, name }) => isMarked(environment, name, lookupId));
+    .filter((process) => isMarked(process.environment, process.arguments, lookupId));
 }
 
 /** The background processes of a job. */
@@ -40,8 +38,7 @@ export function seen(pid: number): SeenProcess | undefined {
         .split('\0')
         .filter((text) => text !== '');
     const environment = list('environ');
-    const name = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-    return environment.length === 0 ? undefined : { pid, name, arguments: list('cmdline'), environment };
+    return environment.length === 0 ? undefined : { pid, arguments: list('cmdline'), environment };
   } catch {
     return undefined;
   }

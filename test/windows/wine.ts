@@ -144,7 +144,7 @@ class WineWorker implements Worker {
   #find(before: ReadonlySet<string>): number {
     const found = processNumbers().find((entry) => {
       try {
-        const isNode = readFileSync(`/proc/${entry}/comm`, 'utf8') === 'node.exe\n';
+        const isNode = /\\node\.exe$/.test(readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')[0] ?? '');
         return (
           isNode &&
           !before.has(entry) &&
