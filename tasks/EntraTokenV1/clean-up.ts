@@ -21,7 +21,7 @@ function main(): void {
 
 function cleanUp(folder: string): void {
   const pid = readStatus(folder)?.pid;
-  const wasRunning = pid !== undefined && endProcess(pid);
+  const wasRunning = pid !== undefined && endProcess(pid, folder);
   const status = readStatus(folder);
   removeTokenFolder(folder);
   for (const line of summary(status, wasRunning)) {

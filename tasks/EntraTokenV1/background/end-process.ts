@@ -1,29 +1,54 @@
-import { isRunning, markProcess, readProc } from './processes.ts';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isRunning, markProcess, readProc, showsProcesses } from './processes.ts';
 
 /** The name of the background process's file. */
 const SCRIPT = 'background.js';
 
+/** Put into the folder, it asks the background process to end. */
+const REQUEST_FILE = 'end';
+
+/** Time for the answer to a signal or a request. Milliseconds. */
 const GRACE_MS = 2000;
 
 /**
- * Ends the background process and waits for its end. The number may belong to another process by now; only one that runs
- * our script is ended. Where the system does not show the arguments of a process, the missing folder ends it within a
- * second. Tells whether it still ran.
+ * Ends the background process and waits for its end. The number may belong to another process by now; only one that is
+ * ours is ended: one that runs our script, or, where the system does not show that, one that answers to a request in the
+ * folder, which nobody else sees. Tells whether it still ran.
  */
-export function endProcess(pid: number): boolean {
-  const mark = pid > 1 && isOurs(pid) ? markProcess(pid) : undefined;
+export function endProcess(pid: number, folder: string): boolean {
+  const mark = pid > 1 && (!showsProcesses() || isOurs(pid)) ? markProcess(pid) : undefined;
   if (mark === undefined) {
-    return canTell() ? false : markProcess(pid) !== undefined;
+    return false;
   }
-  signal(pid, 'SIGTERM');
-  const start = performance.now();
-  while (isRunning(mark)) {
-    if (performance.now() - start > GRACE_MS) {
-      signal(pid, 'SIGKILL');
-      break;
-    }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  const isGone = (): boolean => !isRunning(mark);
+  if (showsProcesses()) {
+    signal(pid, 'SIGTERM');
+  } else if (!askToEnd(folder, isGone)) {
+    return false;
   }
+  if (!within(GRACE_MS, isGone)) {
+    signal(pid, 'SIGKILL');
+  }
+  return true;
+}
+
+/** Gives true once the process has taken the request out of the folder. */
+function askToEnd(folder: string, isGone: () => boolean): boolean {
+  const request = join(folder, REQUEST_FILE);
+  writeFileSync(request, '', { mode: 0o600 });
+  const isTaken = (): boolean => !isThere(request);
+  within(GRACE_MS, () => isTaken() || isGone());
+  return isTaken();
+}
+
+/** Whether the post-job stage asks this process to end; takes the request out of the folder, which is the answer. */
+export function isAskedToEnd(folder: string): boolean {
+  const request = join(folder, REQUEST_FILE);
+  if (showsProcesses() || !isThere(request)) {
+    return false;
+  }
+  rmSync(request, { force: true, maxRetries: 5, retryDelay: 10 });
   return true;
 }
 
@@ -31,8 +56,8 @@ function isOurs(pid: number): boolean {
   return readProc(pid, 'cmdline')?.includes(SCRIPT) ?? false;
 }
 
-function canTell(): boolean {
-  return readProc(process.pid, 'cmdline') !== undefined;
+function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {
@@ -41,4 +66,15 @@ function signal(pid: number, name: NodeJS.Signals): void {
   } catch {
     // It ended by itself in the meantime.
   }
+}
+
+function within(milliseconds: number, holds: () => boolean): boolean {
+  const start = performance.now();
+  while (!holds()) {
+    if (performance.now() - start > milliseconds) {
+      return false;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  }
+  return true;
 }

@@ -13,7 +13,7 @@ export function markProcess(pid: number): ProcessMark | undefined {
   if (stat !== undefined) {
     return stat.state === 'Z' ? undefined : { pid, startTime: stat.startTime };
   }
-  return hasProc() ? undefined : isSignalable(pid) ? { pid, startTime: undefined } : undefined;
+  return showsProcesses() ? undefined : isSignalable(pid) ? { pid, startTime: undefined } : undefined;
 }
 
 /** True while that very process runs; a zombie no longer does. */
@@ -25,12 +25,18 @@ export function isRunning(mark: ProcessMark): boolean {
 /** What ends when the job ends. */
 export interface JobMark {
   readonly agent: ProcessMark;
-  /**
-   * True in a job container, and where nothing stands above the agent: it may then be what `docker exec` started, which
-   * ends with the step and not with the job.
-   */
-  readonly mayEndWithStep: boolean;
+  /** In this time after the step, it may end too without the job's being over. Milliseconds. */
+  readonly withStepMs: number;
 }
+
+/**
+ * In a job container, and where nothing stands above the agent, it may be what `docker exec` started, which ends with the
+ * step and not with the job. Milliseconds.
+ */
+const CONTAINER_MS = 5000;
+
+/** Where no process can be looked at, it may be a script around Node. Short, for an agent may die as well. Milliseconds. */
+const SCRIPT_MS = 1000;
 
 /**
  * Finds the agent above a step: the nearest process that does not carry the mark which the agent puts on every process
@@ -49,7 +55,8 @@ export function findAgent(parent: number, lookupId: string | undefined, inContai
     }
     const above = readStat(pid)?.parent;
     if (lookupId === undefined || above === undefined || above <= 1 || !carries(pid, lookupId)) {
-      return { agent: mark, mayEndWithStep: inContainer || above === 0 };
+      const withStepMs = inContainer || above === 0 ? CONTAINER_MS : above === undefined ? SCRIPT_MS : 0;
+      return { agent: mark, withStepMs };
     }
     pid = above;
   }
@@ -85,7 +92,8 @@ function readStat(pid: number): Stat | undefined {
   return fields && { state: fields[0] ?? '', parent: Number(fields[1]), startTime: fields[19] ?? '' };
 }
 
-function hasProc(): boolean {
+/** Whether the system is a Linux that shows its processes; neither Windows nor macOS does. */
+export function showsProcesses(): boolean {
   return readStat(process.pid) !== undefined;
 }
 

@@ -1,18 +1,16 @@
 import { statSync } from 'node:fs';
+import { isAskedToEnd } from './end-process.ts';
 import type { Orders } from './orders.ts';
-import { isRunning, type JobMark } from './processes.ts';
+import { isRunning, showsProcesses } from './processes.ts';
 import { removeTokenFolder } from './token-folder.ts';
 
-/** How often the folder and the job's processes are looked at. Milliseconds. */
-const LOOK_MS = 500;
-
-/** In this time after the step, what only wrapped it in a container has ended too. Milliseconds. */
-const WITH_STEP_MS = 5000;
+/** How often the folder and the job's processes are looked at; oftener where post-job can send no signal. Milliseconds. */
+const LOOK_MS = showsProcesses() ? 500 : 100;
 
 /**
  * Ends the process with its folder, and with the agent; a folder whose job is over goes with it.
  * @param elapsed the clock that nobody can set, in milliseconds
- * @param onLook called each time when the job still runs
+ * @param onLook called each time when the job still runs, and before the end where post-job asks for it
  */
 export function watchJob(
   { folder, step, job }: Pick<Orders, 'folder' | 'step' | 'job'>,
@@ -25,25 +23,25 @@ export function watchJob(
     if (!isThere(folder)) {
       process.exit(0);
     }
+    if (isAskedToEnd(folder)) {
+      onLook();
+      process.exit(0);
+    }
     if (step !== undefined && stepEndedAt === undefined && !isRunning(step)) {
       stepEndedAt = elapsed();
     }
     if (isAgentWatched && !isRunning(job.agent)) {
-      if (!endedWithStep(job, stepEndedAt, elapsed())) {
+      if (stepEndedAt === undefined || elapsed() - stepEndedAt > job.withStepMs) {
         removeTokenFolder(folder);
         process.exit(0);
       }
-      // Not the agent, but what started the step in a job container; the end of the container ends this process too.
+      // Not the agent, but what started the step. The end of a job container ends this process too.
       isAgentWatched = false;
     }
     onLook();
     setTimeout(look, LOOK_MS);
   };
   look();
-}
-
-function endedWithStep({ mayEndWithStep }: JobMark, stepEndedAt: number | undefined, now: number): boolean {
-  return mayEndWithStep && stepEndedAt !== undefined && now - stepEndedAt <= WITH_STEP_MS;
 }
 
 function isThere(folder: string): boolean {
