@@ -3,12 +3,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { STATUS_FILE } from '../../tasks/EntraTokenV1/background/token-folder.ts';
 import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
+import { notOnWindows, onWindows } from '../machine.ts';
 import { whyMissing } from '../missing.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
 import { type Ending, endStep, printedBy } from './ended-step.ts';
@@ -33,6 +34,9 @@ function stageOf(result: JobResult, stage: 'main' | 'post'): StepResult {
   assert.ok(step);
   return step;
 }
+
+/** The reason to leave out what has a Bash script stand where Node does. */
+const noScripts = notOnWindows('it starts no scripts as programs');
 
 /** Everything that must be true of a job at its end, however it ended. */
 function assertCleanEnd(result: JobResult, lookupId: string): void {
@@ -103,7 +107,9 @@ test('where the main step never ran, post-job finds nothing to do and says nothi
   assertCleanEnd(result, lookupId);
 });
 
-test('where the main step failed after it had written the file, nothing is left either', async () => {
+test('where the main step failed after it had written the file, nothing is left either', {
+  skip: noScripts,
+}, async () => {
   // The Node that runs the step is gone when the step, in its last act, starts another process with it.
   const lines = ['copy="$(mktemp -d)/node"', 'ln "$NODE" "$copy" 2>/dev/null || cp "$NODE" "$copy"', '"$copy" "$@" &'];
   const shim = shellScript(
@@ -206,7 +212,10 @@ const endings: readonly (readonly [Ending, readonly number[]])[] = [
   ['SIGKILL', [20, 250]],
 ];
 for (const [ending, delays] of endings) {
-  test(`${ending} at any moment ends the step at once, and leaves no process, no file and no stack`, async () => {
+  const skip = ending === 'SIGTERM' && notOnWindows('nothing there is like it');
+  test(`${ending} at any moment ends the step at once, and leaves no process, no file and no stack`, {
+    skip,
+  }, async () => {
     for (const delayMs of delays) {
       const { tookMs, bareMs } = await endStep(cloud, ending, delayMs);
       // A second is promised; the machine that runs this may be busy with other things.
@@ -223,11 +232,12 @@ test('an agent that is killed takes a step with it that waits for a service', as
   }
 });
 
+/** Where no process can be looked at, one that ends in the second after a step counts as a script around Node. */
+const AFTER_SCRIPT_MS = 1500;
+
 const agentKillings: readonly Moment[] = [
   { step: 'entra', delayMs: 350 },
-  { step: 'hold', delayMs: 0 },
-  { step: 'hold', delayMs: 100 },
-  { step: 'hold', delayMs: 800 },
+  ...[0, 100, 800].map((ms) => ({ step: 'hold' as const, delayMs: onWindows ? ms + AFTER_SCRIPT_MS : ms })),
 ];
 test('an agent that is killed takes the background process with it, at whatever moment', async () => {
   const [step, ...later] = await Promise.all([
@@ -261,12 +271,15 @@ async function assertSurvives(options: Partial<JobOptions>): Promise<void> {
   assertCleanEnd(result, job.lookupId);
 }
 
-test('a script around Node that ends with the step does not take the background process with it', async () => {
+test('a script around Node that ends with the step does not take the background process with it', {
+  skip: noScripts,
+}, async () => {
   await assertSurvives(throughShim(shellScript('"$NODE" "$@"\nexit $?')));
 });
 
 /** Whether this user may make a container of the simplest kind. */
 const noContainers =
+  noScripts ||
   whyMissing('unshare') ||
   (spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status !== 0 &&
     'this user may not make a process namespace (unshare --pid needs root)');
@@ -289,4 +302,51 @@ test('in a container, where nothing is above what starts the step, the backgroun
   } finally {
     container.kill('SIGKILL');
   }
+});
+
+/** Node as on macOS: with no /proc, in a mount namespace of its own. */
+function withoutProc(...before: string[]): Partial<JobOptions> {
+  const script = 'mount -t tmpfs none /proc && exec "$NODE" "$@"';
+  return throughShim(shellScript([...before, `unshare --mount bash -c '${script}' bash "$@"`].join(' ')));
+}
+
+const noNamespaces =
+  noScripts ||
+  whyMissing('unshare') ||
+  (spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/proc']).status !== 0 &&
+    'this user may not make a mount namespace (unshare --mount needs root)');
+
+describe('on a system that shows no processes, as macOS', { skip: noNamespaces, concurrency: true }, () => {
+  test('post-job ends the background process and removes its folder', async () => {
+    const { result, lookupId } = await runSteps(exportingStep, withoutProc('exec'));
+    assert.equal(result.result, 'Succeeded', result.log.join('\n'));
+    assert.match(printedBy(stageOf(result, 'post'))[0] ?? '', /removed; renewal was working to the end/);
+    assertCleanEnd(result, lookupId);
+  });
+
+  test('post-job says that the background process had ended where it was killed', async () => {
+    const job = await holdJob(cloud, exportingStep, withoutProc('exec'));
+    const background = refreshersOf(job.lookupId);
+    for (const { pid } of background) process.kill(pid, 'SIGKILL');
+    await within(PATIENCE_MS, () => refreshersOf(job.lookupId).length === 0);
+    const result = await job.release();
+    assert.equal(background.length, 1);
+    assert.match(printedBy(stageOf(result, 'post'))[0] ?? '', /had ended before/);
+    assertCleanEnd(result, job.lookupId);
+  });
+
+  test('the background process survives a script around Node that ends with the step', async () => {
+    await assertSurvives(withoutProc('true;'));
+  });
+
+  test('an agent that is killed takes the step and the background process with it', async () => {
+    const { node } = withoutProc('exec');
+    const moments: readonly Moment[] = [
+      { step: 'entra', delayMs: 350 },
+      { step: 'hold', delayMs: AFTER_SCRIPT_MS },
+    ];
+    const options = { ...(node === undefined ? {} : { node }), environment: { NODE: process.execPath } };
+    const running = await Promise.all(moments.map((moment) => killAgent(cloud, moment, options)));
+    assert.ok(running.flat().includes('background.js'), running.join());
+  });
 });
