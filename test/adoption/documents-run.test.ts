@@ -42,7 +42,9 @@ describe('every pipeline of the documentation runs as it is printed:', { concurr
   const pipelines = wholePipelines();
   for (const [yaml, place] of pipelines) {
     if ([...notRun.keys()].some((call) => yaml.includes(call))) continue;
-    const tool = tools.find((name) => new RegExp(`(^ *(- bash: )?|\\| )${name} `, 'm').test(yaml));
+    const isPowerShell = /^ *- (?:pwsh|powershell):/m.test(yaml);
+    const called = (name: string): boolean => new RegExp(`(^ *(- bash: )?|\\| )${name} `, 'm').test(yaml);
+    const tool = isPowerShell ? 'pwsh' : tools.find(called);
     it(place, { skip: tool === undefined ? false : whyMissing(tool) }, async () => {
       const file = join(scratch, `${place.replace(/\W+/g, '-')}.yml`);
       writeFileSync(file, yaml);
