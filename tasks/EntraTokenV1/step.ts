@@ -86,6 +86,7 @@ async function main(): Promise<void> {
   try {
     const running = run(agent, {
       now: Date.now,
+      elapsed: () => performance.now(),
       sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
       random: Math.random,
       parent,

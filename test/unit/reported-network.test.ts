@@ -61,7 +61,14 @@ async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string)
     network,
     trust: agentTrust({ ...network, clientCertificate: undefined, bundledAuthoritiesOnly: false }),
   });
-  const send = createWire({ pool: () => pool, now: Date.now, sleep: async () => {}, random: () => 0, log: () => {} });
+  const send = createWire({
+    pool: () => pool,
+    now: Date.now,
+    elapsed: () => performance.now(),
+    sleep: async () => {},
+    random: () => 0,
+    log: () => {},
+  });
   try {
     await send({ url: new URL(url), headers: {}, body: '', service: 'Entra' });
   } catch (error) {

@@ -43,10 +43,15 @@ type Reply = Answer | Failure | (() => Promise<Answer>);
 /** A source before services that answer as they are told, one reply a request; the last one stays. */
 function open(
   replies: readonly Reply[],
-  { lateBound = '', environment = {} }: { lateBound?: string; environment?: Record<string, string> } = {},
+  {
+    lateBound = '',
+    environment = {},
+    inputs = {},
+  }: { lateBound?: string; environment?: Record<string, string>; inputs?: Record<string, string> } = {},
 ) {
   const posts: Post[] = [];
   const warnings: string[] = [];
+  const logged: string[] = [];
   const surroundings: SourceSurroundings = {
     send: async (post) => {
       const reply = replies[Math.min(posts.push(post), replies.length) - 1];
@@ -55,14 +60,15 @@ function open(
     },
     pool: () => assert.fail('all requests go over the fake wire'),
     now: () => now,
+    elapsed: () => now,
     sleep: () => Promise.resolve(),
     random: () => 0,
-    log: () => {},
+    log: (line) => logged.push(line),
     mask: () => {},
     warn: (message) => warnings.push(message),
   };
   const { agent } = fakeAgent({
-    inputs: { connectedServiceNameARM: 'rm' },
+    inputs: { connectedServiceNameARM: 'rm', ...inputs },
     environment,
     variables: { 'System.TeamProjectId': 'p', 'System.PlanId': 'l', 'System.JobId': 'j' },
     connections: {
@@ -74,7 +80,7 @@ function open(
       },
     },
   });
-  return { source: openSource(readRequest(agent), surroundings), posts, warnings };
+  return { source: openSource(readRequest(agent), surroundings), posts, warnings, logged };
 }
 
 const fresh =
@@ -159,6 +165,12 @@ for (const { title, reply, code, fallsBack } of [
   { title: 'a number', reply: answer(200, '{"oidcToken":42}'), code: 'ET_DEVOPS_ANSWER', fallsBack: false },
   { title: 'an empty token', reply: answer(200, '{"oidcToken":""}'), code: 'ET_DEVOPS_ANSWER', fallsBack: false },
   { title: 'a list', reply: answer(200, '[]'), code: 'ET_DEVOPS_ANSWER', fallsBack: false },
+  {
+    title: 'an error that nobody foresaw',
+    reply: new Failure('ET_UNEXPECTED', 'x'),
+    code: 'ET_UNEXPECTED',
+    fallsBack: false,
+  },
   // Who cannot prove to be Azure DevOps is not to be taken for one that is away.
   { title: 'a wrong certificate', reply: new Failure('ET_CERTIFICATE', 'x'), code: 'ET_CERTIFICATE', fallsBack: false },
 ]) {
@@ -234,6 +246,42 @@ for (const { title, lifeMs, requests } of [
     assert.equal(posts.length, requests + 1);
   });
 }
+
+for (const { title, lifeMs, reply, requests } of [
+  { title: 'time enough', lifeMs: 301_000, reply: fresh(600_000), requests: 0 },
+  { title: 'less than half of its time', lifeMs: 299_000, reply: fresh(600_000), requests: 1 },
+  { title: 'less, while Azure DevOps cannot be asked', lifeMs: 61_000, reply: answer(503, ''), requests: 1 },
+]) {
+  test(`a late-bound ID token that later steps get has ${title}: ${requests} requests`, async () => {
+    now = start;
+    const inputs = { exportIdToken: 'true', kubernetesFallback: 'false' };
+    const { source, posts } = open([reply], { lateBound: await idToken(lifeMs), inputs });
+    const { first } = await source;
+    assert.equal(posts.length, requests);
+    assert.equal(first.expiresAt > start + 300_000, requests === 0 || lifeMs > 100_000);
+  });
+}
+
+test('where the pod’s token stands ready, Azure DevOps has fifteen seconds in all, and the log says so once', async () => {
+  now = start;
+  const reply = (): Promise<Answer> => {
+    now += 4000;
+    return Promise.resolve(answer(400, '{"typeKey":"VssInvalidPreviewVersionException"}'));
+  };
+  const ready = open([reply, fresh(600_000)], { environment: { AZURE_FEDERATED_TOKEN_FILE: podFile } });
+  await ready.source;
+  assert.deepEqual(
+    ready.posts.map(({ allTriesMs }) => allTriesMs),
+    [15_000, 11_000],
+  );
+  for (const { onRetry } of [...ready.posts, ...ready.posts]) onRetry?.();
+  assert.deepEqual(ready.logged, [
+    'A Kubernetes token file is there: it stands in where Azure DevOps gives no answer within 15 s.',
+  ]);
+  const alone = open([fresh(600_000)], { environment: { AZURE_FEDERATED_TOKEN_FILE: '/nowhere' } });
+  await alone.source;
+  assert.equal(alone.posts[0]?.allTriesMs, undefined);
+});
 
 test('a renewal that fails tells why, and the next exchange asks again', async () => {
   now = start;

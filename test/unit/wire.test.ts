@@ -57,7 +57,12 @@ async function serve(conduct: Conduct, use: (served: Served) => Promise<void>): 
     trust: { context: tls.createSecureContext({ ca: authority.pem }), wider: undefined },
   });
   const log: string[] = [];
-  const surroundings = { now: Date.now, sleep: () => Promise.resolve(), random: () => 0 };
+  const surroundings = {
+    now: Date.now,
+    elapsed: () => performance.now(),
+    sleep: () => Promise.resolve(),
+    random: () => 0,
+  };
   const send = createWire({ ...surroundings, pool: () => pool, log: (line) => log.push(line) });
   try {
     await use({ connections, raw, url: new URL(`https://localhost:${port}/`), pool, send, log });

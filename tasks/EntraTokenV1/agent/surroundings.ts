@@ -1,7 +1,7 @@
 import type { WireSurroundings } from '../network/wire.ts';
 
 /** What the step needs besides the agent. */
-export interface Surroundings extends Pick<WireSurroundings, 'now' | 'sleep' | 'random'> {
+export interface Surroundings extends Pick<WireSurroundings, 'now' | 'elapsed' | 'sleep' | 'random'> {
   /** The process that started the step, as its number was when the step began. */
   readonly parent: number;
   /** The file of the background process. */

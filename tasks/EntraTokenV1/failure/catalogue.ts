@@ -536,13 +536,16 @@ export function codeOfDevOpsNumber(number: string | undefined): Code | undefined
   return number === undefined ? undefined : codes.find((code) => catalogueEntry(code).devOps?.includes(number));
 }
 
-/** The code for an error code of Node; ET_TLS for OpenSSL's, ET_CONNECTION for one that the table does not have. */
+/**
+ * The code for an error code of Node: ET_TLS for OpenSSL's, ET_UNEXPECTED for what the table does not have. Nobody has
+ * thought about what such an error means, so it is not taken for a service that is away.
+ */
 export function codeOfNodeError(nodeCode: string | undefined): Code {
   if (nodeCode === undefined) {
-    return 'ET_CONNECTION';
+    return 'ET_UNEXPECTED';
   }
   const known = codes.find((code) => catalogueEntry(code).node?.includes(nodeCode));
-  return known ?? (/^(ERR_SSL|ERR_TLS|EPROTO)/.test(nodeCode) ? 'ET_TLS' : 'ET_CONNECTION');
+  return known ?? (/^(ERR_SSL|ERR_TLS|EPROTO)/.test(nodeCode) ? 'ET_TLS' : 'ET_UNEXPECTED');
 }
 
 /** Whether a later try may succeed: the name, the connection or the time failed, and not the trust. */

@@ -16,6 +16,10 @@ export interface Post {
   readonly service: 'Azure DevOps' | 'Entra';
   /** Answers that are worth another try although their status does not say so. */
   readonly isTransient?: (answer: Answer) => boolean;
+  /** The time of all tries where it is less than usual, the first one included. Milliseconds. */
+  readonly allTriesMs?: number;
+  /** Told before the wait for another try. */
+  readonly onRetry?: () => void;
 }
 
 /** A complete answer, whatever its status. */
@@ -44,7 +48,10 @@ export interface OwnAuthorities {
 export interface WireSurroundings {
   /** Asked for each try, because an authority's certificate may have changed since the last one. */
   readonly pool: () => ConnectionPool;
+  /** The clock that tells the time of day, for what a service says in dates. */
   readonly now: () => number;
+  /** The clock that nobody sets, for how long something takes. Milliseconds. */
+  readonly elapsed: () => number;
   readonly sleep: (milliseconds: number) => Promise<void>;
   readonly random: () => number;
   readonly log: (line: string) => void;
@@ -73,24 +80,27 @@ export function createWire(surroundings: WireSurroundings): Send {
   const {
     pool,
     now,
+    elapsed,
     sleep,
     random,
     log,
     tryMs = () => TRY_MS,
-    allTriesMs = ALL_TRIES_MS,
+    allTriesMs: usualMs = ALL_TRIES_MS,
     onSent = () => {},
     ownAuthorities,
   } = surroundings;
   return async (post) => {
-    const start = now();
+    const start = elapsed();
+    const allTriesMs = post.allTriesMs ?? usualMs;
     let before: Outcome | undefined;
     for (let tries = 1; ; tries++) {
-      const left = tries === 1 ? Number.POSITIVE_INFINITY : allTriesMs - (now() - start);
+      const firstMs = post.allTriesMs ?? Number.POSITIVE_INFINITY;
+      const left = tries === 1 ? firstMs : allTriesMs - (elapsed() - start);
       const last = await once(post, pool(), Math.min(tryMs(), left), now, onSent);
       // A last try that had less time than the others says nothing new by running out of it.
       const outcome = left < tryMs() && isTimeout(last) && before !== undefined ? before : last;
       before = outcome;
-      const tookMs = now() - start;
+      const tookMs = elapsed() - start;
       const askedMs = retryAfter(outcome, now());
       const isLate = ownAuthorities?.mayChange === true && 'error' in outcome && isUntrusted(errorCode(outcome.error));
       const wait =
@@ -106,6 +116,7 @@ export function createWire(surroundings: WireSurroundings): Send {
       log(
         `${post.service} (${post.url.host}): ${brief(outcome)}; trying again in ${seconds(wait)} (try ${tries + 1}).`,
       );
+      post.onRetry?.();
       await sleep(wait);
     }
   };
@@ -284,8 +295,10 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number, tru
   }
   if (error instanceof ProxyFailure) {
     const [cause] = causesOf(error.cause);
+    const isKnown = cause?.code.startsWith('HPE_') || codeOfNodeError(cause?.code) !== 'ET_UNEXPECTED';
     const fault = codeOfNodeError(cause?.code) === 'ET_CERTIFICATE' ? ofCertificate(cause?.code) : undefined;
-    return new Failure('ET_PROXY', `${asked} could not be asked${effort}: ${brief({ error })}.`, fault?.remedy, {
+    const code = isKnown ? 'ET_PROXY' : 'ET_UNEXPECTED';
+    return new Failure(code, `${asked} could not be asked${effort}: ${brief({ error })}.`, fault?.remedy, {
       ...(fault && { reason: `It is the proxy’s own certificate. ${fault.reason}` }),
     });
   }

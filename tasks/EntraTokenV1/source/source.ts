@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import type { Code } from '../failure/catalogue.ts';
 import { Failure } from '../failure/failure.ts';
-import { type IdTokenRequest, requestIdToken } from '../id-token/azure-devops.ts';
+import { type FreshIdToken, type IdTokenRequest, requestIdToken } from '../id-token/azure-devops.ts';
 import { type IdToken, readIdToken } from '../id-token/id-token.ts';
 import { bindingAuthorities, bindingPool, readIdentityBinding, throughProxy } from '../id-token/identity-binding.ts';
 import type { ConnectionPool } from '../network/pool.ts';
+import { SHORTEST_TRY_MS } from '../network/retry.ts';
 import { createWire, type Send, type WireSurroundings } from '../network/wire.ts';
 import { cloudOfAuthority } from '../request/clouds.ts';
 import type { ServiceConnection } from '../request/connection.ts';
@@ -38,6 +39,9 @@ export interface SourceSurroundings extends WireSurroundings {
 /** A late-bound token is used while it has this long to live; so is a fetched one that lives for minutes. */
 const LEAST_LIFE_MS = 60_000;
 
+/** A late-bound token that later steps get has half of its ten minutes before it. */
+const HANDED_ON_MS = 300_000;
+
 /** Azure DevOps could not be asked at all. A refusal is not among these: it is final. */
 const couldNotBeAsked: ReadonlySet<Code> = new Set<Code>([
   'ET_JOB_TOKEN_MISSING',
@@ -56,8 +60,9 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
   if (source.kind === 'kubernetes') {
     return openKubernetes(source.file, surroundings);
   }
+  const standsReady = source.fallback !== undefined && existsSync(source.fallback.path);
   try {
-    return await openAzureDevOps(request, surroundings);
+    return await openAzureDevOps(request, standsReady ? hurried(surroundings) : surroundings.send, surroundings);
   } catch (error) {
     const { fallback } = source;
     if (
@@ -76,15 +81,37 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
   }
 }
 
-async function openAzureDevOps(request: Request, surroundings: SourceSurroundings): Promise<OpenSource> {
+/** The time that Azure DevOps has where the pod's token can stand in. Milliseconds. */
+const WITH_FALLBACK_MS = 15_000;
+
+/** Sends as always, but not for longer than that in all; and says so before the first wait. */
+function hurried({ send, elapsed, log }: SourceSurroundings): Send {
+  const start = elapsed();
+  let isSaid = false;
+  const onRetry = (): void => {
+    if (!isSaid) {
+      log(
+        `A Kubernetes token file is there: it stands in where Azure DevOps gives no answer within ${WITH_FALLBACK_MS / 1000} s.`,
+      );
+    }
+    isSaid = true;
+  };
+  return (post) =>
+    send({ ...post, allTriesMs: Math.max(SHORTEST_TRY_MS, WITH_FALLBACK_MS - (elapsed() - start)), onRetry });
+}
+
+/** @param sendFirst the way of the first request, which may have less time than later ones */
+async function openAzureDevOps(
+  request: Request,
+  sendFirst: Send,
+  surroundings: SourceSurroundings,
+): Promise<OpenSource> {
   const { source, job } = request;
   const { send, mask, now } = surroundings;
   const connection = 'connection' in source ? source.connection : undefined;
   const lateBound = connection?.lateBoundIdToken && readIdToken(connection.lateBoundIdToken.reveal(), mask);
-  const usable = lateBound !== undefined && lateBound.expiresAt - now() >= LEAST_LIFE_MS ? lateBound : undefined;
-
-  const ask = (): ReturnType<typeof requestIdToken> => requestIdToken(idTokenRequest(request), send, mask);
-  const first = usable === undefined ? await ask() : { idToken: usable, skewMs: undefined };
+  const ask = (by: Send): ReturnType<typeof requestIdToken> => requestIdToken(idTokenRequest(request), by, mask);
+  const first = await firstOf(lateBound, request, now, () => ask(sendFirst));
   if (connection !== undefined) {
     refuseForeignIssuer(request, connection, first.idToken);
   }
@@ -92,7 +119,7 @@ async function openAzureDevOps(request: Request, surroundings: SourceSurrounding
   let held = { ...first, life: first.idToken.expiresAt - (now() + (first.skewMs ?? 0)) };
   let asking: Promise<IdToken> | undefined;
   const renew = async (): Promise<IdToken> => {
-    const fresh = await ask();
+    const fresh = await ask(send);
     held = { ...fresh, life: fresh.idToken.expiresAt - (now() + (fresh.skewMs ?? 0)) };
     return fresh.idToken;
   };
@@ -115,6 +142,30 @@ async function openAzureDevOps(request: Request, surroundings: SourceSurrounding
     sendToEntra: send,
     renewal: canBeAsked(job) ? idTokenRequest(request) : undefined,
   };
+}
+
+/** The token that came with the connection, where it has time enough for what is to be done with it; else a fresh one. */
+async function firstOf(
+  lateBound: IdToken | undefined,
+  request: Request,
+  now: () => number,
+  ask: () => Promise<FreshIdToken>,
+): Promise<FreshIdToken> {
+  const held = lateBound && { idToken: lateBound, skewMs: undefined };
+  const left = lateBound === undefined ? 0 : lateBound.expiresAt - now();
+  const isHandedOn = request.exportIdToken || request.exports.size > 0 || request.endpoint.size > 0;
+  if (held !== undefined && left >= (isHandedOn && canBeAsked(request.job) ? HANDED_ON_MS : LEAST_LIFE_MS)) {
+    return held;
+  }
+  try {
+    return await ask();
+  } catch (error) {
+    // Better a minute than none, where nobody can be asked for more.
+    if (held !== undefined && left >= LEAST_LIFE_MS && error instanceof Failure && couldNotBeAsked.has(error.code)) {
+      return held;
+    }
+    throw error;
+  }
 }
 
 /**
