@@ -83,6 +83,10 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     }
   };
   const safe = (line: string, longest: number): string => pieces.clean(printable(line, longest));
+  // Node itself prints what it sends, headers and all, where NODE_DEBUG asks for it.
+  const writeError: (chunk: string | Uint8Array) => boolean = process.stderr.write.bind(process.stderr);
+  process.stderr.write = (chunk: string | Uint8Array): boolean =>
+    writeError(typeof chunk === 'string' ? pieces.clean(chunk) : chunk);
   const log = (line: string): void => {
     process.stdout.write(`${safe(line, LONGEST_LINE)}\n`);
   };
