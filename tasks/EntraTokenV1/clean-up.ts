@@ -4,11 +4,11 @@
  */
 import { endProcess } from './background/end-process.ts';
 import { readStatus, type Status } from './background/status.ts';
-import { FOLDERS_VARIABLE, readFolders, removeTokenFolder } from './background/token-folder.ts';
-import { taskVariable } from './origins/process.ts';
+import { FOLDER_VARIABLES, isTokenFolder, removeTokenFolder } from './background/token-folder.ts';
+import { taskVariables } from './origins/process.ts';
 
 function main(): void {
-  for (const folder of readFolders(taskVariable(FOLDERS_VARIABLE))) {
+  for (const folder of taskVariables(FOLDER_VARIABLES).filter(isTokenFolder)) {
     try {
       cleanUp(folder);
     } catch {

@@ -333,7 +333,6 @@ function agentWith(inputs: Record<string, string>): Agent {
     guard: nothing,
     setOutput: nothing,
     setVariable: nothing,
-    taskVariable: nothing,
     setTaskVariable: nothing,
     log: nothing,
     logGroup: nothing,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { processesOf } from '../later-steps/processes.ts';
-import { askAccessToken, askIdToken, get, type ServedJob, serveJob, servingStep } from './served-job.ts';
+import { askAccessToken, askIdToken, claimsOf, get, type ServedJob, serveJob, servingStep } from './served-job.ts';
 
 /** A test that waits for ever says nothing; this is far more than any of them needs. */
 const timeout = 120_000;
@@ -13,11 +13,6 @@ before(async () => {
   cloud = await startCloud();
 });
 after(() => cloud.close());
-
-/** The claims of a token; nothing here checks its signature. */
-function claimsOf(token: string | number | undefined): Record<string, unknown> {
-  return JSON.parse(Buffer.from(String(token).split('.')[1] ?? '', 'base64url').toString('utf8'));
-}
 
 /** Holds a job with an endpoint while it is used; in the end nothing may be left of it. */
 async function withEndpoint(step: string, use: (job: ServedJob) => Promise<void>): Promise<void> {

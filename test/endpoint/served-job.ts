@@ -38,6 +38,9 @@ export async function serveJob(
   const value = (name: string): string => job.environment[name] ?? '';
   const identityEndpoint = value('ENTRA_IDENTITYENDPOINT');
   const idTokenRequestUrl = value('ENTRA_IDTOKENREQUESTURL');
+  if (identityEndpoint === '' && idTokenRequestUrl === '') {
+    throw new Error(`nothing is served:\n${(await job.release()).log.join('\n')}`);
+  }
   return {
     lookupId: job.lookupId,
     tokenFile: job.tokenFile,
@@ -91,4 +94,9 @@ export function askAccessToken(
 export function askIdToken(job: ServedJob, audience = 'api://AzureADTokenExchange'): Promise<Got> {
   const url = `${job.idTokenRequestUrl}&audience=${encodeURIComponent(audience)}`;
   return get(url, { Authorization: `Bearer ${job.idTokenRequestToken}` });
+}
+
+/** The claims of a token; nothing here checks its signature. */
+export function claimsOf(token: string | number | undefined): Record<string, unknown> {
+  return JSON.parse(Buffer.from(String(token).split('.')[1] ?? '', 'base64url').toString('utf8'));
 }

@@ -57,7 +57,6 @@ export function fakeAgent({ inputs = {}, variables = {}, environment = {}, conne
     setVariable: (name, value) => {
       told.set[name] = value;
     },
-    taskVariable: () => undefined,
     setTaskVariable: () => undefined,
     log: (line) => told.log.push(line),
     logGroup: (title, lines) => told.log.push(`##[group]${title}`, ...lines, '##[endgroup]'),

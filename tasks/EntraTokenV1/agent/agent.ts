@@ -42,8 +42,6 @@ export interface Agent {
   setOutput(name: string, value: string | Secret): void;
   /** Sets a variable that later steps of the job read as `$(name)` and find in their environment. */
   setVariable(name: string, value: string): void;
-  /** A variable that an earlier attempt at this step set for its later stages. */
-  taskVariable(name: string): string | undefined;
   /** Sets a variable that only the later stages of this step see. */
   setTaskVariable(name: string, value: string): void;
   /** Prints a line; what could be taken for a command is broken up. */
@@ -142,7 +140,6 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
         : // The library would take it for a secret where the job has a secret variable of that name.
           tl.command('task.setvariable', { variable: name, isOutput: 'true', issecret: 'false' }, value),
     setVariable: (name, value) => tl.setVariable(name, value),
-    taskVariable: (name) => tl.getTaskVariable(name) || undefined,
     setTaskVariable: (name, value) => tl.setTaskVariable(name, value),
     log,
     logGroup: (title, lines) => {

@@ -1,16 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { parse } from 'node:path';
 import { errorCode, Failure } from '../failure/failure.ts';
+import { tlsOptions } from './node-options.ts';
 import { type Orders, type Ready, readReady } from './orders.ts';
 
 /** Time for a loaded machine to start Node. */
 const READY_MS = 20_000;
 
-/** What a Node process needs to reach the services as this one does. None of it is secret, none of it an input. */
+/** What a Node process needs to trust whom this one trusts. None of it is secret, none of it an input. */
 const CARRIED = [
   'VSTS_PROCESS_LOOKUP_ID',
   'NODE_EXTRA_CA_CERTS',
   'NODE_USE_SYSTEM_CA',
+  'OPENSSL_CONF',
+  'OPENSSL_MODULES',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
   'LD_LIBRARY_PATH',
@@ -54,9 +57,7 @@ export async function startBackground(
     '--single-threaded-gc',
     '--jitless',
   ];
-  // Whom this process trusts may be chosen there; nothing else of these options is for the child.
-  const trust = environment('NODE_OPTIONS')?.match(/--use-(?:openssl|system|bundled)-ca\b/g) ?? [];
-  const child = spawn(process.execPath, [...flags, ...trust, script], {
+  const child = spawn(process.execPath, [...flags, ...tlsOptions(environment('NODE_OPTIONS')), script], {
     detached: true,
     windowsHide: true,
     cwd: parse(orders.folder).root,

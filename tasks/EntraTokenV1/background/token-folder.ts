@@ -2,8 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** The task variable by which the step tells its post-job stage of the folders that it and earlier attempts made. */
-export const FOLDERS_VARIABLE = 'EntraTokenFolders';
+/**
+ * How the task variables begin by which a step tells its post-job stage of the folders that it made. Each has a name of
+ * its own, so that an attempt does not take the word of an earlier one away (retryCountOnTaskFailure).
+ */
+export const FOLDER_VARIABLES = 'EntraTokenFolder_';
+
+/** The name of the task variable for a folder. */
+export function folderVariable(folder: string): string {
+  return `${FOLDER_VARIABLES}${basename(folder).slice(-12)}`;
+}
 
 /** What the background process leaves in the folder for the post-job stage. */
 export const STATUS_FILE = 'status.json';
@@ -24,18 +32,6 @@ export function newTokenFolder(temporaryFolder: string): string {
 /** True for a path that only `newTokenFolder` makes: the clean-up removes nothing else. */
 export function isTokenFolder(path: string): boolean {
   return FOLDER.test(basename(path));
-}
-
-/** The folders that the task variable names; what is none is left out. */
-export function readFolders(variable: string | undefined): string[] {
-  try {
-    const folders: unknown = JSON.parse(variable ?? '[]');
-    return Array.isArray(folders)
-      ? folders.filter((folder): folder is string => typeof folder === 'string' && isTokenFolder(folder))
-      : [];
-  } catch {
-    return [];
-  }
 }
 
 /** The token file in a step's folder. */

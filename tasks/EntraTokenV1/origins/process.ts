@@ -54,9 +54,12 @@ export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string
   return withheld;
 }
 
-/** A variable that an earlier stage of this step has set for this one. */
-export function taskVariable(name: string): string | undefined {
-  return process.env[`VSTS_TASKVARIABLE_${environmentName(name)}`] || undefined;
+/** The variables that earlier stages of this step have set for this one, those whose names begin so. */
+export function taskVariables(beginning: string): string[] {
+  const start = `VSTS_TASKVARIABLE_${environmentName(beginning)}`;
+  return Object.entries(process.env).flatMap(([name, value]) =>
+    value && name.toUpperCase().startsWith(start) ? [value] : [],
+  );
 }
 
 /** Sets a variable for this process alone, where nobody has set it yet. */

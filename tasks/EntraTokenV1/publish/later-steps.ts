@@ -7,13 +7,7 @@ import { type EndpointOrders, type FileOrders, networkOrders, type SourceOrders 
 import { findAgent, markProcess } from '../background/processes.ts';
 import { startBackground } from '../background/start.ts';
 import { writeTokenFile } from '../background/token-file.ts';
-import {
-  FOLDERS_VARIABLE,
-  newTokenFolder,
-  readFolders,
-  removeTokenFolder,
-  tokenFileIn,
-} from '../background/token-folder.ts';
+import { folderVariable, newTokenFolder, removeTokenFolder, tokenFileIn } from '../background/token-folder.ts';
 import { ADDRESS, paths } from '../endpoint/address.ts';
 import { Failure } from '../failure/failure.ts';
 import type { Network } from '../network/settings.ts';
@@ -102,10 +96,8 @@ function makeFolder(request: Request, agent: Agent, surroundings: Surroundings):
     throw new Failure('ET_TOKEN_FILE', 'The agent names no temporary folder (Agent.TempDirectory).');
   }
   const folder = newTokenFolder(request.job.temporaryFolder);
-  // Told to the agent before there is anything to clean up, so that even a killed step leaves nothing behind; and with
-  // those of earlier attempts at this step (retryCountOnTaskFailure), which may have been killed too.
-  const folders = [...readFolders(agent.taskVariable(FOLDERS_VARIABLE)), folder];
-  agent.setTaskVariable(FOLDERS_VARIABLE, JSON.stringify(folders));
+  // Told to the agent before there is anything to clean up, so that even a killed step leaves nothing behind.
+  agent.setTaskVariable(folderVariable(folder), folder);
   surroundings.onFailure(() => removeTokenFolder(folder));
   createTokenFolder(folder, agent.origins.machine('SystemRoot'));
   return folder;
