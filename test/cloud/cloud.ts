@@ -33,6 +33,7 @@ import {
 } from './directory.ts';
 import { type Directory, entra } from './entra.ts';
 import { type Fault, FaultCounter, type ServiceName, type WrongCertificate } from './faults.ts';
+import { graph } from './graph.ts';
 import { signingKey, verifyJwt } from './keys.ts';
 import { type Kubernetes, kubernetes } from './kubernetes.ts';
 import { clusterHost, kubernetesApi } from './kubernetes-api.ts';
@@ -244,6 +245,10 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     api: await start('api', protectedApi(api, verify)),
     resourceManager: await start('api', resourceManager(verify)),
     cluster: await start('api', kubernetesApi(verify)),
+    graph: await start(
+      'api',
+      graph(verify, () => directory.applications),
+    ),
     databricks: await start('api', databricks(verify)),
     artifacts: await start('api', artifacts(verify)),
     others: await start('api', otherClouds(directory)),
@@ -394,6 +399,7 @@ const serverNames = [
   '*.vault.usgovcloudapi.net',
   '*.vault.azure.cn',
   '*.hcp.westeurope.azmk8s.io',
+  'graph.microsoft.com',
   '*.7.azuredatabricks.net',
   'sts.eu-west-1.amazonaws.com',
   'sts.googleapis.com',
@@ -417,7 +423,7 @@ async function makeCertificates() {
 
 function realHosts(
   listeners: Record<
-    CloudName | 'devops' | 'api' | 'resourceManager' | 'cluster' | 'databricks' | 'artifacts' | 'others',
+    CloudName | 'devops' | 'api' | 'resourceManager' | 'cluster' | 'graph' | 'databricks' | 'artifacts' | 'others',
     Listener
   >,
   org: string,
@@ -430,6 +436,7 @@ function realHosts(
     api: ['contoso.vault.azure.net'],
     resourceManager: ['management.azure.com'],
     cluster: [clusterHost],
+    graph: ['graph.microsoft.com'],
     databricks: ['adb-1234567890123456.7.azuredatabricks.net'],
     artifacts: ['pkgs.dev.azure.com'],
     others: ['sts.eu-west-1.amazonaws.com', 'sts.googleapis.com'],

@@ -18,13 +18,19 @@ const languages = {
 /** The minutes for which an SDK presents what it read from the token file; Java's reads it for each token. */
 const keptFor: Partial<Record<ToolName, number>> = { 'identity-js': 5, 'identity-python': 10, 'identity-go': 10 };
 
-type Credential = 'DefaultAzureCredential' | 'ManagedIdentityCredential' | 'AzurePipelinesCredential';
+type Credential =
+  | 'DefaultAzureCredential'
+  | 'WorkloadIdentityCredential'
+  | 'ManagedIdentityCredential'
+  | 'AzurePipelinesCredential';
+
+const readsFile: readonly Credential[] = ['DefaultAzureCredential', 'WorkloadIdentityCredential'];
 
 /** A program that holds one credential of each SDK, and makes another one. It prints a line for each token. */
 function sdks(credential: Credential, given: Recipe, called: string): Trial[] {
   return (['identity-js', 'identity-python', 'identity-go', 'identity-java'] as const).map((tool) => {
     const { call, file } = languages[tool];
-    const keepsFileFor = credential === 'DefaultAzureCredential' ? keptFor[tool] : undefined;
+    const keepsFileFor = readsFile.includes(credential) ? keptFor[tool] : undefined;
     return {
       tools: [tool],
       recipe: withProgram(given, called, `${call} ${credential}`),
@@ -64,6 +70,7 @@ export const trials: readonly Trial[] = [
     accessTokenLifetime: 20,
   },
   ...sdks('DefaultAzureCredential', recipe('Azure SDKs'), 'node deploy.js'),
+  ...sdks('WorkloadIdentityCredential', recipe('Azure SDKs'), 'node deploy.js'),
   ...sdks('ManagedIdentityCredential', recipe('ManagedIdentityCredential'), 'node deploy.js'),
   ...sdks('AzurePipelinesCredential', recipe('AzurePipelinesCredential'), 'dotnet run --project deploy'),
   {
@@ -124,14 +131,17 @@ export const trials: readonly Trial[] = [
     twice: true,
     prepare: blobs,
   },
-  {
-    tools: ['kubelogin', 'kubectl'],
-    recipe: recipe('kubectl'),
-    does: '`kubectl get pods`, which calls `kubelogin`',
-    shows: [/^storefront-0 /],
-    twice: true,
-    prepare: kubeconfig,
-  },
+  ...['kubectl', 'kubectl with the job token', 'kubectl with the token endpoint'].map(
+    (heading): Trial => ({
+      tools: ['kubelogin', 'kubectl'],
+      recipe: recipe(heading),
+      does: '`kubectl get pods`, which calls `kubelogin`',
+      shows: [/^storefront-0 /],
+      twice: true,
+      accessTokenLifetime: 20,
+      prepare: kubeconfig,
+    }),
+  ),
   {
     tools: ['git'],
     recipe: recipe('git'),
