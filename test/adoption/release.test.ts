@@ -312,7 +312,7 @@ describe('continuous integration', () => {
   it('publishes with the token of this task, which no variable stores', () => {
     const { stages } = parse(pipeline);
     const names = stages.map(({ stage }: { stage: string }) => stage);
-    assert.deepEqual(names, ['Test', 'Package', 'Development', 'EndToEnd', 'Release']);
+    assert.deepEqual(names, ['Test', 'Package', 'Development', 'EndToEnd', 'Release', 'Tools']);
     assert.match(pipeline, /MARKETPLACE_TOKEN: \$\(marketplace\.accessToken\)/);
     assert.doesNotMatch(pipeline, /--token|\bPAT\b|variables:\s*\n\s*- group:/);
   });
