@@ -8,6 +8,9 @@ import { nodeFolder, windowsFolder, wineEnvironment } from './wine.ts';
 /** Node for Windows, as npm has it. */
 const NODE_VERSIONS = { 20: '20.20.2', 24: '24.21.0' } as const;
 
+/** A parser of PowerShell, for whose syntax nothing else is at hand. */
+const PARSER = ['web-tree-sitter@0.27.2', 'tree-sitter-powershell@0.26.4'];
+
 /** What Debian has, by the programs that come with it. */
 const DEBIAN: Readonly<Record<string, string>> = {
   wine: 'wine64 wine',
@@ -34,6 +37,7 @@ export function installWindows(): WindowsVersions {
   }
   mkdirSync(windowsFolder, { recursive: true });
   for (const version of [20, 24] as const) installNode(version);
+  run('npm', ['install', '--silent', '--no-save', '--ignore-scripts', '--legacy-peer-deps', ...PARSER]);
   compile('worker');
   compile('hold');
   installPrefix();
