@@ -51,7 +51,7 @@ export async function startBackground(
   // compiled in the end, for ten megabytes and more.
   const flags = [
     '--max-semi-space-size=1',
-    '--max-old-space-size=32',
+    '--max-old-space-size=24',
     '--optimize-for-size',
     '--v8-pool-size=0',
     '--single-threaded-gc',

@@ -1,25 +1,22 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { unforeseen } from '../failure/failure.ts';
 import type { AnswerQuery } from './access-tokens.ts';
 import { ADDRESS, type Kind } from './address.ts';
-import { type EndpointAnswer, errorAnswer, failureAnswer } from './answers.ts';
-import { judge, type Secrets } from './gate.ts';
-
-/** Line and headers of a request; the longest that a client sends has less than one. Bytes. */
-const LARGEST_HEADER = 8 * 1024;
+import { type EndpointAnswer, errorAnswer, failureAnswer, wrongRequest } from './answers.ts';
+import { type Asked, judge, type Secrets } from './gate.ts';
+import { type Head, readHead } from './request-head.ts';
 
 /** A client has this long from the connection to the end of its request. Milliseconds. */
 const REQUEST_MS = 5000;
 
-/** How often it is looked whether one took longer. Milliseconds. */
-const LOOK_MS = 1000;
-
 /** Clients of the Azure SDKs for Go give up after a minute. Milliseconds. */
 const ANSWER_MS = 44_000;
 
-/** So many connections are open at once; above it, one that has not sent a whole request makes room for a new one. */
-const MOST_CONNECTIONS = 2000;
+/** An answer that was sent is given this long to be read before the connection is cut. Milliseconds. */
+const LINGER_MS = 2000;
+
+/** So many connections are open at once; above it, the one that has kept its request back longest makes room. */
+const MOST_CONNECTIONS = 1200;
 
 export interface EndpointOptions {
   readonly secrets: Secrets;
@@ -31,70 +28,88 @@ export interface EndpointOptions {
 /**
  * Listens on a port of its own, on the loopback interface alone, until the process ends. Rejects with Node's error where
  * the process may not listen.
+ *
+ * It reads HTTP itself: one GET without a body on a connection, and then the end of it. Node's own server keeps nine
+ * kilobytes for each connection, which a thousand clients side by side multiply, and takes much that no client sends.
  */
 export function listen(options: EndpointOptions): Promise<number> {
-  const waiting = new Waiting();
-  const server = createServer({
-    maxHeaderSize: LARGEST_HEADER,
-    headersTimeout: REQUEST_MS,
-    requestTimeout: REQUEST_MS,
-    connectionsCheckingInterval: LOOK_MS,
-    // A request without the secret gets no other answer than 401, also where it lacks the header.
-    requireHostHeader: false,
+  const connections = new Connections();
+  // A client may close its side when it has asked, and still wait for the answer.
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    connections.add(socket);
+    void serve(socket, connections, host(), options).catch(() => socket.destroy());
   });
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    waiting.hasAsked(request.socket);
-    void respond(request, response, server, options);
-  };
-  server.on('request', onRequest).on('checkContinue', onRequest).on('checkExpectation', onRequest);
-  server.on('connection', (socket) => waiting.add(socket));
-  server.on('connect', (_request, socket: Socket) => endRaw(socket, 401, 'Unauthorized'));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-    const isLarge = error.code === 'HPE_HEADER_OVERFLOW';
-    const [status, reason] = isSlow ? SLOW : isLarge ? LARGE : WRONG;
-    endRaw(socket, status, reason);
-  });
+  // What `listen` with a port makes of it (Node: net.Server.address).
+  const port = (): number => (server.address() as AddressInfo).port;
+  const host = (): string => `${ADDRESS}:${port()}`;
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, ADDRESS, () => {
       server.removeListener('error', reject);
       // What goes wrong later (no file descriptor for a connection) is over by itself.
       server.on('error', () => {});
-      resolve(portOf(server));
+      resolve(port());
     });
   });
 }
 
-const SLOW = [408, 'Request Timeout'] as const;
-const LARGE = [431, 'Request Header Fields Too Large'] as const;
-const WRONG = [400, 'Bad Request'] as const;
-
-function portOf(server: Server): number {
-  // What `listen` with a port makes of it (Node: net.Server.address).
-  return (server.address() as AddressInfo).port;
+async function serve(socket: Socket, connections: Connections, host: string, options: EndpointOptions): Promise<void> {
+  const head = await receiveHead(socket);
+  connections.hasAsked(socket);
+  if (head === 'closed') {
+    socket.destroy();
+    return;
+  }
+  const answer = typeof head === 'string' ? malformed[head] : await answerTo(head, host, options);
+  send(socket, answer, typeof head === 'object' && head.method === 'HEAD');
 }
 
-async function respond(
-  request: IncomingMessage,
-  response: ServerResponse,
-  server: Server,
+type Received = Exclude<Head, 'incomplete'> | 'too slow' | 'closed';
+
+/** Reads until the head is whole, or something else is certain. What a client sends after it is not looked at. */
+function receiveHead(socket: Socket): Promise<Received> {
+  return new Promise((resolve) => {
+    let text = '';
+    const timer = setTimeout(() => settle('too slow'), REQUEST_MS);
+    const settle = (received: Received): void => {
+      clearTimeout(timer);
+      socket.removeAllListeners('data').removeAllListeners('end').resume();
+      resolve(received);
+    };
+    socket.on('error', () => settle('closed'));
+    socket.once('close', () => settle('closed'));
+    socket.on('end', () => settle('closed'));
+    socket.setEncoding('latin1').on('data', (piece: string) => {
+      text += piece;
+      const head = readHead(text);
+      if (head !== 'incomplete') {
+        settle(head);
+      }
+    });
+  });
+}
+
+const malformed: Readonly<Record<Extract<Received, string>, EndpointAnswer>> = {
+  'too slow': errorAnswer(408, 'invalid_request', 'The request did not come to its end in time.'),
+  'too large': errorAnswer(431, 'invalid_request', 'The request has more than 8 KB of headers.'),
+  wrong: wrongRequest('The request is not in HTTP/1.1.'),
+  closed: wrongRequest('The request did not come to its end.'),
+};
+
+async function answerTo(
+  asked: Asked,
+  host: string,
   { secrets, answer, onAnswer }: EndpointOptions,
-): Promise<void> {
-  const { method = '', url: target = '', headersDistinct: headers } = request;
-  // What a client sends after its headers is not looked at.
-  request.on('error', () => {}).resume();
-  response.on('error', () => {});
-  const judged = judge({ method, target, headers }, `${ADDRESS}:${portOf(server)}`, secrets);
+): Promise<EndpointAnswer> {
+  const judged = judge(asked, host, secrets);
   if ('refusal' in judged) {
-    send(response, judged.refusal);
-    return;
+    return judged.refusal;
   }
   const given = await inTime(
     answer[judged.kind](judged.query).catch((error: unknown) => failureAnswer(unforeseen(error))),
   );
   onAnswer(given.status);
-  send(response, given);
+  return given;
 }
 
 function inTime(answering: Promise<EndpointAnswer>): Promise<EndpointAnswer> {
@@ -108,50 +123,56 @@ function inTime(answering: Promise<EndpointAnswer>): Promise<EndpointAnswer> {
   });
 }
 
-function send(response: ServerResponse, { status, body, headers }: EndpointAnswer): void {
+const REASONS: Readonly<Record<number, string>> = {
+  200: 'OK',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
+
+/** Sends the one answer of a connection and closes it: none is left idle, and no client meets one that has just been closed. */
+function send(socket: Socket, { status, body, headers }: EndpointAnswer, isHead: boolean): void {
   const text = JSON.stringify(body);
-  response.writeHead(status, {
+  const lines = {
+    Date: new Date().toUTCString(),
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(text),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
     Connection: 'close',
     ...headers,
-  });
-  response.end(text);
-}
-
-/** An answer to what is no request. */
-function endRaw(socket: Socket, status: number, reason: string): void {
-  if (socket.writable) {
-    socket.end(
-      `HTTP/1.1 ${status} ${reason}\r\nCache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
-    );
-  }
-  socket.on('error', () => {});
-  setTimeout(() => socket.destroy(), 100).unref();
+  };
+  const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${REASONS[status] ?? ''}\r\n${head.join('')}\r\n${isHead ? '' : text}`, 'utf8');
+  // To cut it at once could take the answer away from a client that still sends.
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(cut));
 }
 
 /** Whoever opens connections and asks nothing does not keep others out. */
-class Waiting {
-  readonly #sockets = new Set<Socket>();
+class Connections {
+  readonly #silent = new Set<Socket>();
   #open = 0;
 
   add(socket: Socket): void {
     this.#open++;
-    this.#sockets.add(socket);
+    this.#silent.add(socket);
     socket.once('close', () => {
       this.#open--;
-      this.#sockets.delete(socket);
+      this.#silent.delete(socket);
     });
     if (this.#open > MOST_CONNECTIONS) {
-      const [longest = socket] = this.#sockets;
+      const [longest = socket] = this.#silent;
       longest.destroy();
     }
   }
 
   /** The connection has sent its request. */
   hasAsked(socket: Socket): void {
-    this.#sockets.delete(socket);
+    this.#silent.delete(socket);
   }
 }
