@@ -113,8 +113,8 @@ for (const [offered, user, says] of [
 // azure-pipelines-tasks #15316, and what else is wrong with a certificate than whom one trusts.
 for (const [which, says] of [
   ['expired', /CERT_HAS_EXPIRED.* has expired, .* clock/],
-  ['otherName', /ERR_TLS_CERT_ALTNAME_INVALID.* certificate for another name/],
-  ['selfSigned', /that the agent does not know, signed the certificate.*--sslcacert/],
+  ['otherName', /ERR_TLS_CERT_ALTNAME_INVALID.* certificate is for another name/],
+  ['selfSigned', /signed by .* that the agent does not trust.*--sslcacert/],
 ] as const) {
   test(`a certificate that is ${which} has advice of its own`, async () => {
     const cloud = await startCloud();

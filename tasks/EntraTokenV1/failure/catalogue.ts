@@ -29,7 +29,7 @@ export const catalogue = entries({
     remedy: 'Choose the connection again, or allow this pipeline to use it (project settings, Service connections).',
   },
   ET_CONNECTION_NOT_FEDERATED: {
-    reason: 'Only a connection with workload identity federation can give tokens without a stored secret.',
+    reason: 'Only a connection with workload identity federation works without a stored secret.',
     remedy:
       'Convert the connection (project settings, Service connections, Convert; ' +
       'https://learn.microsoft.com/azure/devops/pipelines/release/convert-service-connections), or choose another.',
@@ -39,45 +39,45 @@ export const catalogue = entries({
     remedy: 'Open the connection in the project settings, fill in what is missing, verify and save it.',
   },
   ET_ADFS: {
-    reason: 'AD FS has no workload identity federation.',
-    remedy: 'Use a connection whose identity lives in Microsoft Entra.',
+    reason: 'AD FS does not support workload identity federation.',
+    remedy: 'Use a connection whose identity is in Microsoft Entra.',
   },
   ET_TENANT_NOT_ALLOWED: {
-    reason: 'Tokens for another tenant than the identity’s own are given only where the step allows it.',
+    reason: 'The step must explicitly allow a tenant other than the identity’s own.',
     remedy: 'Add the tenant (or *) to additionallyAllowedTenants, or leave tenantId out.',
   },
   ET_JOB_TOKEN_MISSING: {
-    reason: 'A job gets its token from the server with the connection SystemVssConnection; here there is none.',
-    remedy: 'Run the step in a pipeline job on an agent, not in a server job or by hand.',
+    reason: 'The server sends the job token in the connection SystemVssConnection, which this job does not have.',
+    remedy: 'Run the step in a pipeline job on an agent, not in a server job and not manually.',
   },
   ET_JOB_INCOMPLETE: {
-    reason: 'The address of the ID token endpoint is made of the collection, project, plan and job.',
+    reason: 'The task builds the address of the ID token endpoint from the collection, project, plan and job.',
     remedy: 'Run the step in a pipeline job on an agent.',
   },
   ET_NOT_HTTPS: {
-    reason: 'A token that travels without TLS can be read by everyone on the way.',
+    reason: 'A token that is sent without TLS can be read by anyone on the network path.',
     remedy: 'Use an address that begins with https://.',
   },
 
   ET_VARIABLE_REFUSED: {
     reason:
-      'Every earlier step that prints text can set a pipeline variable, so none decides what stands in its place, ' +
-      'where a token is sent or whom TLS trusts.',
-    remedy: 'Remove or rename the variable; what it was meant to say, say in an input of the step or on the machine.',
+      'Any earlier step that prints text can set a pipeline variable, so a variable does not decide where a token is ' +
+      'sent, which certificates are trusted, or which file is read.',
+    remedy: 'Remove or rename the variable, and use an input of the step or the configuration of the machine instead.',
   },
   ET_AUTHORITY_REFUSED: {
     reason:
-      'Every earlier step that prints text can change the data of a connection for the rest of the job, so an ID token ' +
-      'goes only to an authority of the cloud that the connection is of.',
+      'Any earlier step that prints text can change the data of a connection for the rest of the job, so the ID token is ' +
+      'sent only to an authority of the connection’s cloud.',
     remedy:
-      'If the authority is right, name it in the input authorityHost; if nobody changed the connection on purpose, find ' +
+      'If the authority is correct, set it in the input authorityHost. If nobody changed the connection on purpose, find ' +
       'the step that prints ##vso[task.setendpoint.',
   },
   ET_ORGANIZATION_REFUSED: {
     reason:
-      'The job token goes only to the organization of the job, on dev.azure.com or visualstudio.com; on agents before ' +
+      'The job token is sent only to the organization of the job, on dev.azure.com or visualstudio.com. On agents before ' +
       '5.277 an earlier step that prints text can change the address of the organization.',
-    remedy: 'Find the variable or the ##vso[task.setendpoint of an earlier step that changed it, and update the agent.',
+    remedy: 'Find the variable or the ##vso[task.setendpoint command that changed it, and update the agent.',
   },
 
   // The pod's token file and the identity binding of AKS.
@@ -93,28 +93,27 @@ export const catalogue = entries({
     remedy: 'Mount the service account token into the container of the job, or set tokenFilePath to where it is.',
   },
   ET_KUBERNETES_FILE_UNREADABLE: {
-    reason: 'The agent runs as another user than the one that may read the token.',
+    reason: 'The agent runs as a user that is not allowed to read the token.',
     remedy: 'Set securityContext.fsGroup on the pod to a group of the agent’s user.',
   },
   ET_KUBERNETES_FILE_WRONG: {
-    reason: 'The path does not lead to a service account token.',
-    remedy: 'Point AZURE_FEDERATED_TOKEN_FILE or tokenFilePath to the file of the projected volume.',
+    reason: 'The file is not a service account token.',
+    remedy: 'Set AZURE_FEDERATED_TOKEN_FILE or tokenFilePath to the file of the projected volume.',
   },
   ET_KUBERNETES_FILE_EMPTY: {
     reason: 'The kubelet has not written the token yet, or the volume is damaged.',
-    remedy: 'Look at the events of the pod (kubectl describe pod), and start it anew.',
+    remedy: 'Look at the events of the pod (kubectl describe pod), and restart it.',
   },
   ET_KUBERNETES_TOKEN_EXPIRED: {
     reason: 'The kubelet no longer renews the token, or the file is a copy.',
-    remedy: 'Point to the projected volume itself, and look at the events of the pod; compare the clocks as well.',
+    remedy: 'Use the file of the projected volume itself, look at the events of the pod, and compare the clocks.',
   },
   ET_KUBERNETES_TOKEN_AUDIENCE: {
-    reason:
-      'It is the token by which the pod speaks to its own cluster; whoever gets it has the rights of the service account.',
+    reason: 'The pod uses this token for its own cluster; whoever has it has the rights of the service account.',
     remedy: 'Project a token for Entra (audience api://AzureADTokenExchange), and set tokenFilePath to it.',
   },
   ET_IDENTITY_BINDING: {
-    reason: 'The variables of an AKS identity binding do not fit together.',
+    reason: 'The variables of the AKS identity binding are incomplete or contradict each other.',
     remedy: 'Compare the pod’s AZURE_KUBERNETES_* variables with what the identity binding webhook sets.',
   },
 
@@ -122,24 +121,24 @@ export const catalogue = entries({
   ET_DEVOPS_UNAUTHORIZED: {
     devOps: ['TF400813', 'VS30063'],
     reason:
-      'Azure DevOps did not take the job’s token: the job has ended or was cancelled, or the token is for another project.',
+      'Azure DevOps did not accept the job token: the job has ended or was canceled, or the token is for another project.',
     remedy:
-      'Run the job again; if it stays, check "Limit job authorization scope" and the organization’s access policies.',
+      'Run the job again. If that does not help, check "Limit job authorization scope" and the access policies of the organization.',
   },
   ET_DEVOPS_FORBIDDEN: {
     devOps: ['TF401444', 'VS800075'],
-    reason: 'The identity of the build may not use the connection or the project.',
+    reason: 'The build identity is not allowed to use the connection or the project.',
     remedy:
       'Allow this pipeline to use the service connection, and check the permissions of the project’s build service.',
   },
   ET_DEVOPS_CONNECTION_REFUSED: {
     reason:
-      'A connection gives ID tokens only where it exists, is enabled, and an input of a task of the same stage names it.',
-    remedy: 'Check that the connection exists in this project, is not disabled, and that this step names it itself.',
+      'A connection issues ID tokens only if it exists, is enabled, and is named in a task input of the same stage.',
+    remedy: 'Check that the connection exists in this project, is not disabled, and is named in an input of this step.',
   },
   ET_DEVOPS_NO_ENDPOINT: {
     reason:
-      'The server has no ID token endpoint for this job: Azure DevOps Server has none, and the address may be of another job.',
+      'The server has no ID token endpoint for this job: Azure DevOps Server has none, or the address belongs to another job.',
     remedy: 'Run the step on Azure DevOps Services; on AKS, set credentialSource to kubernetes.',
   },
   ET_DEVOPS_SERVER: {
@@ -151,15 +150,15 @@ export const catalogue = entries({
     remedy: 'Look up the named exception, and give the activity ID to Azure DevOps support.',
   },
   ET_DEVOPS_UNAVAILABLE: {
-    reason: 'Azure DevOps is disturbed or asks for patience.',
+    reason: 'Azure DevOps is temporarily unavailable.',
     remedy: 'Look at https://status.dev.azure.com and run the job again.',
   },
   ET_DEVOPS_THROTTLED: {
-    reason: 'Azure DevOps asks this organization for patience: it exceeded its rate limit.',
-    remedy: 'Run fewer jobs at the same moment, and ask for all tokens of a job in one step.',
+    reason: 'The organization has exceeded a rate limit of Azure DevOps.',
+    remedy: 'Run fewer jobs at the same time, and request all tokens of a job in one step.',
   },
   ET_DEVOPS_ANSWER: {
-    reason: 'What answered is not Azure DevOps, or a proxy put an answer of its own in place.',
+    reason: 'The response is not from Azure DevOps, or a proxy replaced it.',
     remedy: 'Check the proxy and the address of the organization.',
   },
 
@@ -167,18 +166,18 @@ export const catalogue = entries({
   ET_NO_FEDERATED_CREDENTIAL: {
     aadsts: [70021, 70025],
     reason:
-      'The application or managed identity has no federated credential that matches this ID token, or it is new and not known everywhere yet.',
-    remedy: 'Create exactly this credential, and wait a minute after that.',
+      'The application or managed identity has no federated credential that matches this ID token, or the credential is new and has not been replicated yet.',
+    remedy: 'Create exactly this credential, and wait a minute before you run the job again.',
   },
   ET_ISSUER_MISMATCH: {
     aadsts: [700211],
     reason:
-      'No federated credential of the identity has this issuer: the connection was converted, or moved with its organization.',
+      'No federated credential of the identity has this issuer: the connection was converted, or its organization was moved.',
     remedy: 'Create exactly this credential.',
   },
   ET_SUBJECT_MISMATCH: {
     aadsts: [700213, 7002138, 7002203],
-    reason: 'No federated credential of the identity has this subject; case counts.',
+    reason: 'No federated credential of the identity has this subject, which is case-sensitive.',
     remedy: 'Create exactly this credential.',
   },
   ET_AUDIENCE_MISMATCH: {
@@ -193,7 +192,7 @@ export const catalogue = entries({
   },
   ET_ASSERTION_TIME: {
     aadsts: [700024, 500133],
-    reason: 'The ID token was not valid at the moment of the exchange, although it was fresh: a clock is wrong.',
+    reason: 'The ID token was new, but not valid at the time of the exchange: a clock is wrong.',
     remedy: 'Set the clock of the agent’s machine (NTP), and run the job again.',
   },
   ET_POLICY: {
@@ -207,19 +206,20 @@ export const catalogue = entries({
   },
   ET_ENTRA_TOKEN_AS_ASSERTION: {
     aadsts: [700222, 700236],
-    reason: 'The tenant of the application does not take ID tokens that Entra itself issued, or not from this issuer.',
+    reason:
+      'The tenant of the application does not accept ID tokens that Entra issued, or does not accept this issuer.',
     remedy:
-      'A service connection on Entra’s issuer must stay on the issuer of Azure DevOps for this tenant, or the tenant’s ' +
-      'administrator allows the issuer; with a token file, check which token the file holds.',
+      'Keep the service connection on the issuer of Azure DevOps for this tenant, or ask an administrator of the tenant to ' +
+      'allow the issuer. With a token file, check which token the file contains.',
   },
   ET_DOUBLE_HOP: {
     aadsts: [700231],
-    reason: 'A token that came out of a federation cannot go into another one.',
+    reason: 'A token that results from one federation cannot be used for another.',
     remedy: 'Name the identity whose federated credential trusts the pod directly, or use a service connection.',
   },
   ET_ASSERTION_LIFETIME: {
     aadsts: [70023],
-    reason: 'Entra takes ID tokens that live for 25 hours at most.',
+    reason: 'Entra accepts ID tokens that are valid for at most 25 hours.',
     remedy: 'Lower the service account token’s expiration (azure.workload.identity/service-account-token-expiration).',
   },
   ET_ASSERTION_WRONG: {
@@ -227,18 +227,19 @@ export const catalogue = entries({
       700021, 700023, 700027, 50027, 7000216, 7000218, 700226, 700227, 700229, 50006, 50012, 50013, 50048, 900384,
       90016,
     ],
-    reason: 'Entra did not take the ID token for a federated one: it is of another tenant, client or kind.',
+    reason:
+      'Entra does not accept the ID token for a federation: it is for another tenant or client, or of another kind.',
     remedy: 'Check the tenant and client, and where the ID token comes from.',
   },
   ET_MULTITENANT_ISSUER: {
     aadsts: [70052],
-    reason: 'The Entra issuer does not serve multitenant applications.',
+    reason: 'The Entra issuer does not support multitenant applications.',
     remedy: 'Keep the connection on the Azure DevOps issuer, or make the application single-tenant.',
   },
   ET_CROSS_CLOUD: {
     aadsts: [900382, 900432, 90038, 90051, 1000104],
     reason: 'An ID token of one cloud cannot be exchanged in another.',
-    remedy: 'Use a connection that was made for this cloud.',
+    remedy: 'Use a connection that was created for this cloud.',
   },
   ET_ISSUER_UNREACHABLE: {
     aadsts: [50166, 90061],
@@ -250,22 +251,22 @@ export const catalogue = entries({
   ET_CLIENT_UNKNOWN: {
     aadsts: [700016, 7000229, 7000112, 70001, 700011, 1000031, 90099, 650056],
     reason:
-      'The application was deleted or disabled, lives in another tenant, or has no service principal (no consent) in this one.',
+      'The application was deleted or disabled, is in another tenant, or has no service principal (no consent) in this one.',
     remedy:
       'Compare the client and tenant with the connection; create the service principal (az ad sp create), or give ' +
       'consent to a multitenant application.',
   },
   ET_CLIENT_PUBLIC: {
     aadsts: [700025],
-    reason: 'The application is registered as a public client, and a public client may not present a credential.',
+    reason: 'The application is registered as a public client, and a public client cannot use a credential.',
     remedy:
       'In the app registration, open Authentication and switch off "Allow public client flows"; or use another ' +
       'application.',
   },
   ET_TENANT_UNKNOWN: {
     aadsts: [90002, 900023, 50059, 50128, 50194, 9001023, 90019, 90124, 90130],
-    reason: 'This Entra knows no such tenant.',
-    remedy: 'Check the tenant for a typing error, and the authority for the right cloud.',
+    reason: 'The tenant does not exist in this cloud.',
+    remedy: 'Check the spelling of the tenant, and that the authority is that of its cloud.',
   },
   ET_TENANT_BLOCKED: {
     aadsts: [5000224, 5000225],
@@ -292,47 +293,46 @@ export const catalogue = entries({
   },
   ET_RESOURCE_UNKNOWN: {
     aadsts: [500011, 50001, 650052, 650054, 650057],
-    reason:
-      'The resource has a typing error, belongs to another cloud, or its service principal is missing in the tenant.',
-    remedy: 'Check the scope and the cloud; give the API consent in the tenant.',
+    reason: 'The resource is misspelt, belongs to another cloud, or has no service principal in the tenant.',
+    remedy: 'Check the scope and the cloud, and grant consent for the API in the tenant.',
   },
   ET_SCOPE_INVALID: {
     aadsts: [1002012, 70011, 28002, 28003, 700022, 901002],
-    reason: 'Entra does not take the scope as it was sent.',
-    remedy: 'Write one resource a line, as a URI or an application ID.',
+    reason: 'Entra does not accept the scope in this form.',
+    remedy: 'Write one resource on each line, as a URI or an application ID.',
   },
   ET_ROLE_MISSING: {
     aadsts: [501051, 50105],
-    reason: 'The API asks that the application has a role of it.',
+    reason: 'The API requires an app role that the application does not have.',
     remedy: 'Assign an app role of the API to the application.',
   },
   ET_CONDITIONAL_ACCESS: {
     aadsts: [53003, 50131, 530032, 530035],
-    reason: 'A Conditional Access policy for workload identities blocks this identity here.',
-    remedy: 'Compare the agent’s outgoing address with the policy’s locations, or ask for an exclusion.',
+    reason: 'A Conditional Access policy for workload identities blocks this identity from this location.',
+    remedy: 'Compare the agent’s outbound IP address with the locations of the policy, or ask for an exclusion.',
   },
   ET_CLIENT_SECRET: {
     aadsts: [7000215, 7000222],
     reason:
-      'Entra answered about a client secret, which this task never sends: something on the way changed the request.',
-    remedy: 'Check the proxy; if the connection holds a secret, convert it to workload identity federation.',
+      'Entra’s response is about a client secret, which this task never sends: something changed the request on its way.',
+    remedy: 'Check the proxy. If the connection has a secret, convert it to workload identity federation.',
   },
   ET_ENTRA_REFUSED: {
     reason: 'Entra understood the request and refused it.',
-    remedy: 'Look up the number at https://login.microsoftonline.com/error, and ask Microsoft support.',
+    remedy: 'Look up the number at https://login.microsoftonline.com/error, or ask Microsoft support.',
   },
   ET_ENTRA_UNAVAILABLE: {
     aadsts: [50033, 90006, 90012, 90024, 90033, 90090, 90091],
-    reason: 'Entra is disturbed or asks for patience.',
+    reason: 'Entra is temporarily unavailable.',
     remedy: 'Look at https://status.azure.com and run the job again.',
   },
   ET_ENTRA_THROTTLED: {
     aadsts: [50196, 90055],
-    reason: 'Entra asks this tenant or client for patience: it exceeded its rate limit.',
-    remedy: 'Run fewer jobs at the same moment, and do not ask for a token again that is still valid.',
+    reason: 'The tenant or the client has exceeded a rate limit of Entra.',
+    remedy: 'Run fewer jobs at the same time, and do not request a token again while one is valid.',
   },
   ET_ENTRA_ANSWER: {
-    reason: 'What answered is not Entra, or a proxy put an answer of its own in place.',
+    reason: 'The response is not from Entra, or a proxy replaced it.',
     remedy: 'Check the proxy and the authority.',
   },
 
@@ -341,7 +341,7 @@ export const catalogue = entries({
     node: ['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME', 'EAI_FAMILY', 'EAI_MEMORY'],
     reason: 'The agent’s machine cannot resolve the name.',
     remedy:
-      'Check the name and the machine’s DNS; where only a proxy reaches the internet, configure the agent with it.',
+      'Check the name and the DNS of the machine. If the internet is reached through a proxy, configure the agent with it.',
   },
   ET_CONNECTION: {
     node: [
@@ -362,12 +362,12 @@ export const catalogue = entries({
       'ERR_SOCKET_CLOSED',
       'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC',
     ],
-    reason: 'A firewall or proxy stands between, or the service is down.',
+    reason: 'A firewall or a proxy blocks the connection, or the service is down.',
     remedy: 'Allow the agent’s machine to reach the host on its port, or configure the agent with a proxy.',
   },
   ET_TIMEOUT: {
     node: ['ETIMEDOUT', 'ESOCKETTIMEDOUT', 'ERR_TLS_HANDSHAKE_TIMEOUT', 'ERR_SOCKET_CONNECTION_TIMEOUT'],
-    reason: 'A firewall drops the packets silently, or what answers is stuck; one try is given ten seconds.',
+    reason: 'A firewall drops the packets, or the server does not respond; each try has ten seconds.',
     remedy: 'Allow the agent’s machine to reach the host on its port, or configure the agent with a proxy.',
   },
   ET_CERTIFICATE: {
@@ -395,14 +395,14 @@ export const catalogue = entries({
       'ERR_TLS_CERT_ALTNAME_INVALID',
       'HOSTNAME_MISMATCH',
     ],
-    reason: 'A proxy that inspects TLS, or a private authority that the agent does not know, signed the certificate.',
+    reason:
+      'The certificate was signed by a proxy that inspects TLS, or by a private authority that the agent does not trust.',
     remedy:
-      'Give the agent the authority’s certificate (config --sslcacert, or NODE_EXTRA_CA_CERTS in its environment); a job ' +
-      'container sees the file only where it is mounted.',
+      'Configure the agent with the certificate of the authority (config --sslcacert, or NODE_EXTRA_CA_CERTS in its ' +
+      'environment); a job container needs the file mounted.',
   },
   ET_TLS: {
-    reason:
-      'The two sides could not agree on TLS: a client certificate may be required, or what answers speaks no TLS.',
+    reason: 'The TLS handshake failed: a client certificate may be required, or the server does not use TLS.',
     remedy: 'Check the proxy’s address and port, and the agent’s client certificate.',
   },
   ET_PROXY: {
@@ -412,7 +412,7 @@ export const catalogue = entries({
   },
   ET_CERTIFICATE_FILE: {
     reason: 'The agent is configured with a certificate, key or authority that cannot be used.',
-    remedy: 'Configure the agent anew (config --sslcacert, --sslclientcert, --sslclientcertkey).',
+    remedy: 'Configure the agent again (config --sslcacert, --sslclientcert, --sslclientcertkey).',
   },
   ET_PROXY_SETTING: {
     reason: 'The proxy’s address cannot be used.',
@@ -423,24 +423,24 @@ export const catalogue = entries({
   // newer-node.js says this by itself: it runs where nothing else of the task can.
   ET_NODE_VERSION: {
     reason:
-      'An agent on Alpine starts Node 10 unless it is told to use a newer one, and the image of a container job may ' +
-      'bring any version.',
+      'An agent on Alpine starts Node 10 unless it is configured otherwise, and the image of a container job can contain ' +
+      'any version.',
     remedy:
       'Set the variable AGENT_USE_NODE24_WITH_HANDLER_DATA or AGENT_USE_NODE20_1 to true, in the pipeline or in the ' +
       'environment of the agent, or use an image with Node 20 or later.',
   },
   ET_TOKEN_FILE: {
-    reason: 'The agent’s temporary folder is full, read-only or gone.',
+    reason: 'The agent’s temporary folder is full, read-only or missing.',
     remedy: 'Check the disk and the permissions of Agent.TempDirectory.',
   },
   ET_TOKEN_FILE_ACCESS: {
     reason:
-      'The drive of the agent’s temporary folder keeps no access lists, or the agent’s user may not run icacls.exe.',
+      'The drive of the agent’s temporary folder does not support access control lists, or the agent’s user may not run icacls.exe.',
     remedy: 'Put the agent’s work folder on a local NTFS drive, and let the agent’s user run icacls.exe.',
   },
   ET_REFRESHER: {
-    reason: 'The machine refused to start one more Node process, or was too busy.',
-    remedy: 'Run the job again, or set keepTokenFileFresh to false where ten minutes are enough.',
+    reason: 'The machine did not allow another Node process, or was too busy.',
+    remedy: 'Run the job again, or set keepTokenFileFresh to false if ten minutes are enough.',
   },
   ET_ENDPOINT: {
     reason: 'The machine or the container does not let the process listen on its loopback interface.',
@@ -448,7 +448,7 @@ export const catalogue = entries({
       'Allow the agent’s user to listen on 127.0.0.1, or leave tokenEndpoint out and use the outputs or the token file.',
   },
   ET_UNEXPECTED: {
-    reason: 'This is most likely a fault of the task.',
+    reason: 'This is most likely a defect of the task.',
     remedy: 'Run the job with System.Debug, and report it with the code above.',
   },
 });
@@ -463,28 +463,26 @@ const certificateFaults: readonly {
 }[] = [
   {
     node: ['CERT_HAS_EXPIRED', 'ERROR_IN_CERT_NOT_AFTER_FIELD'],
-    reason:
-      'The certificate of what answers has expired, or one of the authorities above it, or this machine’s clock is ahead.',
+    reason: 'The server’s certificate or that of its authority has expired, or the clock of this machine is ahead.',
     remedy:
-      'Have it renewed by whoever runs the host, or the proxy that inspects TLS before it; an authority’s certificate of ' +
-      'the agent may be the old one. Compare the clock.',
+      'Ask the operator of the host, or of the proxy that inspects TLS, to renew it. The agent may be configured with an ' +
+      'old certificate of the authority. Check the clock.',
   },
   {
     node: ['CERT_NOT_YET_VALID', 'ERROR_IN_CERT_NOT_BEFORE_FIELD'],
     reason:
-      'The certificate of what answers is not valid yet: this machine’s clock is behind, or the certificate is new.',
+      'The server’s certificate is not valid yet: the clock of this machine is behind, or the certificate is new.',
     remedy: 'Set the clock of the agent’s machine (NTP), and run the job again.',
   },
   {
     node: ['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'],
-    reason:
-      'What answers has a certificate for another name: something else stands at this address, or a proxy on the way.',
+    reason: 'The server’s certificate is for another name: the address belongs to another server or to a proxy.',
     remedy: 'Check the address, the machine’s DNS and hosts file, and the proxy.',
   },
   {
     node: ['CERT_REVOKED'],
-    reason: 'The certificate of what answers was revoked by its authority.',
-    remedy: 'Have it replaced by whoever runs the host, or the proxy that inspects TLS before it.',
+    reason: 'The server’s certificate was revoked by its authority.',
+    remedy: 'Ask the operator of the host, or of the proxy that inspects TLS, to replace it.',
   },
 ];
 
