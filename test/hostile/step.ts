@@ -39,6 +39,36 @@ export interface Ended {
   leaks: string[];
 }
 
+/** Lets in so many at a time. */
+class Gate {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(places: number) {
+    this.#free = places;
+  }
+
+  /** Waits for a place; what it gives leaves it to the next, and does so once. */
+  async enter(): Promise<() => void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    let isIn = true;
+    return () => {
+      if (!isIn) return;
+      isIn = false;
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    };
+  }
+}
+
+/**
+ * A step that starts keeps a processor busy, and its tries have ten seconds each: were twenty to start at once, those of
+ * the others would run out. One that has said something waits for a service, or is soon over.
+ */
+const starts = new Gate(2);
+
 /** Runs one EntraToken step of the packaged extension, with System.Debug on. The cloud serves no other step meanwhile. */
 export async function runStep(cloud: Cloud, options: StepOptions = {}): Promise<Ended> {
   cloud.requests = [];
@@ -56,14 +86,24 @@ export async function runStep(cloud: Cloud, options: StepOptions = {}): Promise<
     options.later ?? '',
   ].join('\n');
   const base = rehearsalOptions(cloud);
+  const begun = await starts.enter();
+  let isRunning = false;
   const job = await runJob({
     ...base,
     pipeline: yaml,
     systemDebug: true,
     ...options.job,
+    onProcess: (info) => {
+      options.job?.onProcess?.(info);
+      isRunning = true;
+    },
+    onLine: (line) => {
+      options.job?.onLine?.(line);
+      if (isRunning) begun();
+    },
     variables: { ...base.variables, ...options.job?.variables },
     environment: { ...base.environment, ...surroundings(options), ...options.job?.environment },
-  });
+  }).finally(begun);
   const main = job.steps.find(({ name, stage }) => name === 'entra' && stage === 'main');
   if (main === undefined) throw new Error('the job ran no step of the task');
   const line = main.issues.find(({ type }) => type === 'error')?.message ?? '';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import net, { type AddressInfo, type Socket } from 'node:net';
 import { before, test } from 'node:test';
 import * as tls from 'node:tls';
 import { ConnectionPool } from '../../tasks/EntraTokenV1/network/pool.ts';
@@ -32,8 +32,11 @@ interface Served {
   readonly log: string[];
 }
 
-/** A server that never closes a connection by itself, and a wire to it whose waits take no time. */
-async function serve(conduct: Conduct, use: (served: Served) => Promise<void>): Promise<void> {
+/**
+ * A server that never closes a connection by itself, and a wire to it whose waits take no time.
+ * @param isStrict the first connection needs a client certificate, which nobody has
+ */
+async function serve(conduct: Conduct, use: (served: Served) => Promise<void>, isStrict = false): Promise<void> {
   const connections: Socket[] = [];
   const raw: Socket[] = [];
   const requests = new Map<Socket, number>();
@@ -44,14 +47,18 @@ async function serve(conduct: Conduct, use: (served: Served) => Promise<void>): 
     message.resume().once('end', () => conduct({ request, connection: connections.indexOf(socket) + 1 }, response));
   });
   server.keepAliveTimeout = 0;
-  server.on('connection', (socket: Socket) => raw.push(socket));
+  const strict = tls.createServer({ ...certificate, requestCert: true }).on('tlsClientError', () => {});
+  const front = net.createServer((socket) => {
+    raw.push(socket);
+    (isStrict && raw.length === 1 ? strict : server).emit('connection', socket);
+  });
   server.on('secureConnection', (socket) => {
     connections.push(socket);
     socket.on('error', () => {});
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const { port } = front.address() as AddressInfo;
   const pool = new ConnectionPool({
     network: undefined,
     trust: { context: tls.createSecureContext({ ca: authority.pem }), wider: undefined },
@@ -68,8 +75,8 @@ async function serve(conduct: Conduct, use: (served: Served) => Promise<void>): 
     await use({ connections, raw, url: new URL(`https://localhost:${port}/`), pool, send, log });
   } finally {
     pool.destroy();
-    server.closeAllConnections();
-    server.close();
+    for (const socket of raw) socket.destroy();
+    front.close();
   }
 }
 
@@ -156,3 +163,20 @@ for (const [how, end] of [
     ),
   );
 }
+
+test('a connection that was opened beforehand and was refused after its handshake is not used', { timeout }, () =>
+  serve(
+    (_, response) => answer(response),
+    async ({ send, url, log, pool, raw }) => {
+      // In TLS 1.3 the server learns only then that the client has no certificate, and sends an alert.
+      pool.warm(url);
+      while (raw.length === 0) await new Promise(setImmediate);
+      const [socket] = raw;
+      assert.ok(socket);
+      await once(socket, 'close');
+      const { tries } = await send(post(url));
+      assert.deepEqual({ tries, log, connections: raw.length }, { tries: 1, log: [], connections: 2 });
+    },
+    true,
+  ),
+);

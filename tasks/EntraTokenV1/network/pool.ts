@@ -98,11 +98,11 @@ export class ConnectionPool extends https.Agent {
     const options: https.RequestOptions = { ...servername, ...this.options, host, port: url.port || 443 };
     const connecting = this.#connect(options, authorityOf(options));
     // What happens to it while it waits is nobody's error either: one that has ended is not used. Its end is only seen
-    // where it is read. No request holds a connection as long as one may wait.
+    // where it is read, and after an alert of TLS it is still open. No request holds a connection as long as one may wait.
     connecting.then(
       (socket) =>
         socket
-          .on('error', () => {})
+          .on('error', () => socket.destroy())
           .once('timeout', () => socket.destroy())
           .resume(),
       () => {},
