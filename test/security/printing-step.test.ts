@@ -239,6 +239,24 @@ const rows: Row[] = [
     ends: '',
   },
 
+  {
+    title: 'a name that holds a value, for an input',
+    prints: () => [set('INPUT_AUTHORITYHOST=https://2130706433:8443/#', 'x', ';preservecase=true')],
+    onNew: true,
+    ends: 'ET_VARIABLE_REFUSED',
+  },
+  {
+    title: 'a name that holds the beginning of the list of names',
+    prints: () => [set('VSTS_PUBLIC_VARIABLES=["A', '"]'), set('INPUT_AUTHORITYHOST', evil)],
+    onNew: true,
+    ends: 'ET_VARIABLE_REFUSED',
+  },
+  {
+    title: 'a name that makes the list unreadable',
+    prints: () => [set('VSTS_PUBLIC_VARIABLES=', 'x'), set('ENDPOINT_URL_SYSTEMVSSCONNECTION', evil)],
+    ends: 'ET_VARIABLE_REFUSED',
+  },
+
   // The pod's token.
   {
     title: 'the pod’s authority',

@@ -64,6 +64,12 @@ describe('whose a value of the environment is', () => {
     }
   });
 
+  for (const VSTS_PUBLIC_VARIABLES of ['["INPUT_SCOPES=arm"]', '["A="]', '[]=x']) {
+    it(`is nobody's to tell with the list ${VSTS_PUBLIC_VARIABLES}`, () => {
+      assert.equal(read({ environment: { VSTS_PUBLIC_VARIABLES } }).variables.areForged, true);
+    });
+  }
+
   it('is not changed by what happens to the environment later, and on Windows has no case', () => {
     const environment: NodeJS.ProcessEnv = { SystemRoot: 'C:\\Windows', VSTS_PUBLIC_VARIABLES: '[]' };
     const origins = read({ environment, platform: 'win32' });

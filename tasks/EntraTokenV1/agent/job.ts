@@ -29,6 +29,12 @@ export type IdTokenAddress =
  * ET_ORGANIZATION_REFUSED where the job names no organization that its token may be sent to.
  */
 export function readJob(agent: Agent): Job {
+  if (agent.origins.variables.areForged) {
+    throw new Failure(
+      'ET_VARIABLE_REFUSED',
+      'The job has a pipeline variable with = in its name, which stands under another name in the environment.',
+    );
+  }
   const token =
     agent.endpoint('SYSTEMVSSCONNECTION')?.parameter('AccessToken')?.trim() ||
     agent.secretVariable('System.AccessToken');

@@ -23,6 +23,12 @@ export function environmentName(name: string): string {
 export interface JobVariables {
   /** False where the agent gave no list: then nothing tells variables from what the machine set. */
   readonly areListed: boolean;
+  /**
+   * True where a variable has `=` in its name. The agent writes name and value into the environment with `=` between
+   * them, so the system takes what is before the first `=` for the name: such a variable stands under another name than
+   * it is listed by, and may stand before the list itself.
+   */
+  readonly areForged: boolean;
   /** True where the job has the variable, whatever its case. */
   has(name: string): boolean;
   /** True where the job has it as a secret: scripts do not see it, and what is set under its name stays a secret. */
@@ -35,17 +41,18 @@ export interface JobVariables {
 
 /**
  * Reads the agent's own lists of the variables. The agent writes them after the variables, in every version, so no
- * variable can stand in for them.
+ * variable can stand in for them; but for one with `=` in its name, whose text then holds that sign too.
  */
 export function readJobVariables(environment: Environment): JobVariables {
-  const publicNames = readNames(environment.get('VSTS_PUBLIC_VARIABLES'));
-  const secretNames = readNames(environment.get('VSTS_SECRET_VARIABLES')) ?? [];
+  const lists = ['VSTS_PUBLIC_VARIABLES', 'VSTS_SECRET_VARIABLES'].map((name) => environment.get(name));
+  const [publicNames, secretNames = []] = lists.map(readNames);
   const secrets = new Set(secretNames.map((name) => name.toLowerCase()));
   const all = new Set([...secrets, ...(publicNames ?? []).map((name) => name.toLowerCase())]);
   const publicSpellings = spellingsOf(publicNames ?? []);
   const secretSpellings = spellingsOf(secretNames);
   return {
     areListed: publicNames !== undefined,
+    areForged: [...lists, ...(publicNames ?? []), ...secretNames].some((text) => text?.includes('=')),
     has: (name) => all.has(name.toLowerCase()),
     isSecret: (name) => secrets.has(name.toLowerCase()),
     // A variable may keep its case in the environment, and Windows does not tell cases apart; so none are told apart here.

@@ -46,7 +46,7 @@ export interface Origins {
   /** The one JSON of a connection's data, which the agent always writes; its parts may come from a variable. */
   endpointData(id: string): string | undefined;
   /** The variables of the job by name: which there are, and which of them are secret. */
-  readonly variables: Pick<JobVariables, 'has' | 'isSecret'>;
+  readonly variables: Pick<JobVariables, 'has' | 'isSecret' | 'areForged'>;
   /**
    * The variable (`HTTP_PROXY` for one) whose proxy a tool would ask for `http://127.0.0.1`, because no exception
    * names that address; undefined where tools go straight there.
@@ -106,7 +106,7 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
       name.startsWith('INPUT_') && owner(name) === 'machine' ? [name.slice('INPUT_'.length)] : [],
     ),
     endpointData: (id) => environment.get(`ENDPOINT_DATA_${id}`) || undefined,
-    variables: { has: variables.has, isSecret: variables.isSecret },
+    variables,
     proxyOfLoopback: proxyOfLoopback(environment),
     agentFiles: once(() => readAgentFiles(place)),
     temporaryFolder:

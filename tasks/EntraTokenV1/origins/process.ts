@@ -29,6 +29,11 @@ export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string
   if (origins.temporaryFolder !== undefined) {
     process.env['AGENT_TEMPDIRECTORY'] = origins.temporaryFolder;
   }
+  // It fails on a list that is none, and the step is to say itself what is wrong with it.
+  if (origins.variables.areForged) {
+    process.env['VSTS_PUBLIC_VARIABLES'] = '[]';
+    process.env['VSTS_SECRET_VARIABLES'] = '[]';
+  }
   // The client of Azure DevOps builds expressions of these, and fails on what is none; the wire has its own way.
   for (const name of ['NO_PROXY', 'no_proxy']) {
     delete process.env[name];
