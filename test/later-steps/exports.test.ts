@@ -361,6 +361,21 @@ test('terraform never finds both ways in: a later step empties what an earlier o
   ]);
 });
 
+// azure-pipelines-terraform #288, #232.
+test('the subscription of an earlier connection does not stay beside a later one that has none', async () => {
+  const prodThenGroup = [
+    step({ azureSubscription: 'prod', exportEnvironment: 'terraform' }, 'first'),
+    step({ azureSubscription: 'group', exportEnvironment: 'terraform' }, 'second'),
+  ].join('\n');
+  const result = await run(prodThenGroup);
+  assert.equal(exported(result, ['first', 'second'])['ARM_SUBSCRIPTION_ID'], '');
+  assert.ok(result.log.some((line) => /emptied +ARM_SUBSCRIPTION_ID:/.test(line)));
+
+  const variables = { ...rehearsalOptions(cloud).variables, ARM_SUBSCRIPTION_ID: 'mine' };
+  const own = await run(step({ azureSubscription: 'group', exportEnvironment: 'terraform' }), { variables });
+  assert.equal(own.variables['ARM_SUBSCRIPTION_ID']?.value, 'mine');
+});
+
 test('without keepTokenFileFresh nothing is started, and the file is still removed at the end', async () => {
   const job = await holdJob(cloud, step({ azureSubscription: 'prod', exportEnvironment: 'tokenFile', ...not }));
   let path = '';

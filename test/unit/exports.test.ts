@@ -14,9 +14,11 @@ import {
   type ExportFacts,
   exportVariables,
   needsTokenFile,
+  ownSubscription,
   setExports,
 } from '../../tasks/EntraTokenV1/publish/exports.ts';
 import { exportKinds } from '../../tasks/EntraTokenV1/request/inputs.ts';
+import { readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import { fakeAgent } from './fake-agent.ts';
 
 const facts: ExportFacts = {
@@ -250,6 +252,17 @@ test('a secret variable that tools take first is named as well', () => {
   const { agent, told } = fakeAgent({ environment: { VSTS_SECRET_VARIABLES: '["ARM_CLIENT_SECRET"]' } });
   setExports(asking, undefined, agent);
   assert.match(told.warnings.join(), /^Where a step maps the secret variables of the job, it finds ARM_CLIENT_SECRET/);
+});
+
+test('the subscription of a connection is not exported for another tenant than the connection’s', () => {
+  const { agent } = fakeAgent({
+    inputs: { connectedServiceNameARM: 'c1', tenantId: 'partner', additionallyAllowedTenants: '*' },
+    connections: {
+      c1: { parameters: { serviceprincipalid: 'client', tenantid: 'home' }, data: { subscriptionid: 'of-home' } },
+    },
+  });
+  assert.equal(ownSubscription(readRequest(agent)), undefined);
+  assert.equal(ownSubscription({ ...readRequest(agent), tenantId: 'HOME' }), 'of-home');
 });
 
 test('after a fallback, nobody is told that the tool asks Azure DevOps', () => {

@@ -2,11 +2,12 @@ import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
+import { refusal } from '../../tasks/EntraTokenV1/exchange/refusal.ts';
 import { Failure } from '../../tasks/EntraTokenV1/failure/failure.ts';
 import { ConnectionPool } from '../../tasks/EntraTokenV1/network/pool.ts';
 import { type HttpProxy, proxyFor, readNetwork } from '../../tasks/EntraTokenV1/network/settings.ts';
 import { agentTrust } from '../../tasks/EntraTokenV1/network/trust.ts';
-import { createWire } from '../../tasks/EntraTokenV1/network/wire.ts';
+import { type Answer, createWire } from '../../tasks/EntraTokenV1/network/wire.ts';
 import { Secret } from '../../tasks/EntraTokenV1/text/secret.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { fakeAgent } from './fake-agent.ts';
@@ -55,7 +56,7 @@ test('a certificate file of the host that a container does not have is named wit
   );
 });
 
-async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string): Promise<Failure> {
+async function sendThrough(proxy: HttpProxy | undefined, url: string, ca?: string): Promise<Answer> {
   const network = { proxy, bypass: { hosts: [] }, authorities: ca, extraAuthoritiesFile: undefined };
   const pool = new ConnectionPool({
     network,
@@ -69,16 +70,32 @@ async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string)
     random: () => 0,
     log: () => {},
   });
+  return send({ url: new URL(url), headers: {}, body: '', service: 'Entra' }).finally(() => pool.destroy());
+}
+
+async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string): Promise<Failure> {
   try {
-    await send({ url: new URL(url), headers: {}, body: '', service: 'Entra' });
+    await sendThrough(proxy, url, ca);
   } catch (error) {
     assert.ok(error instanceof Failure, String(error));
     return error;
-  } finally {
-    pool.destroy();
   }
   return assert.fail('it was not refused');
 }
+
+test('an answer is read without the byte order mark that some proxies put before it', async () => {
+  const cloud = await startCloud();
+  try {
+    const body = '{"error":"invalid_client","error_codes":[700213]}';
+    const text = `HTTP/1.1 401 No\r\nconnection: close\r\n\r\n\u00ef\u00bb\u00bf${body}`;
+    cloud.faults = [{ service: 'entra', do: { kind: 'raw', text } }];
+    const answer = await sendThrough(undefined, cloud.authorityUrl, cloud.ca.pem);
+    assert.equal(answer.body, body);
+    assert.equal(refusal(answer).code, 'ET_SUBJECT_MISMATCH');
+  } finally {
+    await cloud.close();
+  }
+});
 
 // azure-pipelines-extensions #341, azure-pipelines-tasks #8909.
 for (const [offered, user, says] of [
