@@ -32,6 +32,7 @@ const notRun = new Map([
   ['kubelogin', 'kubelogin, and a cluster'],
   ['twine upload', 'twine, and a package of the reader'],
   ['npm publish', 'a package of the reader'],
+  ['sqlcmd -S', 'sqlcmd, and a database'],
   ['Invoke-Sqlcmd', 'PowerShell with the module SqlServer, and a database'],
 ]);
 

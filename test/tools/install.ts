@@ -120,7 +120,8 @@ function run(command: string, given: string[], environment: Record<string, strin
 
 function onPath(how: Extract<Install, { from: 'PATH' }>): Installed {
   const { error, status, stdout } = spawnSync(how.command, how.version, { encoding: 'utf8' });
-  if (error !== undefined || status !== 0) throw new NotHere(`this machine has no ${how.command}, and no registry`);
+  if (error !== undefined || status !== 0)
+    throw new NotHere(`this machine has no ${how.command}, and no registry of packages brings it`);
   return { version: /\d+\.\d+(\.\d+)?[\w.-]*/.exec(stdout)?.[0] ?? '', path: [], environment: {} };
 }
 

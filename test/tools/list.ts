@@ -72,6 +72,21 @@ export const tools = {
     title: 'databricks-sdk (Python)',
     install: { from: 'PyPI', packages: ['databricks-sdk==0.162.0'] },
   },
+  'mssql-go': {
+    title: 'go-mssqldb (Go)',
+    install: { from: 'Go', program: 'sql-go', modules: ['github.com/microsoft/go-mssqldb@v1.11.2'] },
+  },
+  'mssql-jdbc': {
+    title: 'mssql-jdbc (Java)',
+    install: {
+      from: 'Maven',
+      packages: ['com.microsoft.sqlserver:mssql-jdbc:13.6.2.jre11', 'com.azure:azure-identity:1.18.4'],
+    },
+  },
+  sqlcmd: {
+    title: 'sqlcmd',
+    install: { from: 'PATH', command: 'sqlcmd', version: ['--version'] },
+  },
   boto3: {
     title: 'boto3 (AWS)',
     install: { from: 'PyPI', packages: ['boto3==1.44.8'] },

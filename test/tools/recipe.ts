@@ -42,11 +42,15 @@ export function exportsOf({ steps }: Recipe): string {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-/** The same recipe with another program in the place of the one that its scripts call. Throws where it calls none. */
-export function withProgram(given: Recipe, called: string, instead: string): Recipe {
-  const text = stringify(given);
-  if (!text.includes(called)) throw new Error(`the recipe does not call '${called}'`);
-  return parse(text.replaceAll(called, instead));
+/** The same recipe with another program in the place of the one that its scripts call. Throws where they do not. */
+export function withProgram({ variables, steps }: Recipe, called: string, instead: string): Recipe {
+  const isCalled = steps.some(({ bash }) => typeof bash === 'string' && bash.includes(called));
+  if (!isCalled) throw new Error(`the recipe does not call '${called}'`);
+  const changed = steps.map((step) => {
+    const { bash } = step;
+    return typeof bash === 'string' ? { ...step, bash: bash.replace(called, () => instead) } : step;
+  });
+  return { variables, steps: changed };
 }
 
 /**

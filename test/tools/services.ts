@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { strToU8, zipSync } from 'fflate';
 import type { Cloud } from '../cloud/cloud.ts';
 import { aksAppId, clusterHost } from '../cloud/kubernetes-api.ts';
+import { startSqlServer } from '../cloud/sql.ts';
 import { startBlobService } from './blob-service.ts';
 import { install, NotHere } from './install.ts';
 import type { ToolName } from './list.ts';
@@ -24,6 +25,23 @@ export async function blobs(cloud: Cloud, folder: string): Promise<Surroundings>
   const azurite = install('azurite', () => undefined);
   const { close } = await startBlobService(cloud, azurite, folder, ['$web', 'tfstate']);
   return { close };
+}
+
+/**
+ * A database server. Its name would have to be resolved, which no proxy does for a database: it is at an address.
+ * @param separator what stands between address and port
+ */
+export async function database(
+  cloud: Cloud,
+  separator: string,
+): Promise<Surroundings & { close: () => Promise<void> }> {
+  const certificate = await cloud.ca.issue({ name: 'database', hosts: ['127.0.0.1'] });
+  const server = await startSqlServer(
+    (token) => cloud.verifyAccessToken(token),
+    certificate,
+    `https://login.microsoftonline.com/${cloud.tenantId}`,
+  );
+  return { environment: { SQL_SERVER: `127.0.0.1${separator}${server.port}` }, close: server.close };
 }
 
 /** What `az aks get-credentials` writes for a cluster that trusts Entra. */

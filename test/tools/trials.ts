@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { programs } from './install.ts';
 import type { ToolName } from './list.ts';
 import { type Recipe, recipe, recipeFile, withProgram } from './recipe.ts';
-import { blobs, kubeconfig, provider, trustForJava, wheel } from './services.ts';
+import { blobs, database, kubeconfig, provider, trustForJava, wheel } from './services.ts';
 import type { Trial } from './trial.ts';
 
 const program = (name: string): string => readFileSync(join(programs, name), 'utf8');
@@ -59,6 +59,10 @@ function terraformProvider(name: 'azurerm' | 'azuread' | 'azapi', source: string
   }));
 }
 
+/** The command of the recipe for SQL. */
+const sqlcmd = `sqlcmd -S contoso.database.windows.net -d storefront \\
+  --authentication-method ActiveDirectoryManagedIdentity -i migrate.sql`;
+
 /** Every recipe of docs/recipes.md that a tool on this machine can be had for. */
 export const trials: readonly Trial[] = [
   {
@@ -111,17 +115,15 @@ export const trials: readonly Trial[] = [
   ...terraformProvider('azurerm', 'hashicorp'),
   ...terraformProvider('azuread', 'hashicorp'),
   ...terraformProvider('azapi', 'Azure'),
-  {
-    tools: ['azd'],
-    recipe: withProgram(
-      recipe('Azure Developer CLI'),
-      'azd up --no-prompt',
-      'azd auth token --output json | jq -r .expiresOn',
-    ),
-    does: '`azd auth login`, `azd auth token`',
-    shows: [/^\d{4}-\d\d-\d\dT/],
-    twice: true,
-  },
+  ...['Azure Developer CLI', 'azd without a connection'].map(
+    (heading): Trial => ({
+      tools: ['azd', 'jq'],
+      recipe: withProgram(recipe(heading), 'azd up --no-prompt', 'azd auth token --output json | jq -r .expiresOn'),
+      does: '`azd auth login`, `azd auth token`',
+      shows: [/^\d{4}-\d\d-\d\dT/],
+      twice: true,
+    }),
+  ),
   {
     tools: ['azcopy', 'azurite'],
     recipe: recipe('AzCopy'),
@@ -173,6 +175,36 @@ export const trials: readonly Trial[] = [
       'index.js': 'module.exports = "Hello";\n',
     },
     shows: [/^\+ contoso-greeting@1\.0\.0$/, /^1\.0\.0$/],
+  },
+  {
+    tools: ['sqlcmd'],
+    recipe: withProgram(recipe('SQL in a long job'), 'contoso.database.windows.net', '"$SQL_SERVER"'),
+    does: 'signs in to a database server and runs a script',
+    files: { 'migrate.sql': "UPDATE greetings SET text = 'Hello'\nGO\n" },
+    shows: [/^\[command\]bash /],
+    twice: true,
+    accessTokenLifetime: 20,
+    prepare: (cloud) => database(cloud, ','),
+  },
+  {
+    tools: ['mssql-go'],
+    recipe: withProgram(recipe('SQL in a long job'), sqlcmd, 'sql-go "$SQL_SERVER"'),
+    does: 'one pool, two sign-ins to a database server',
+    shows: [/^first: done$/, /^again: done$/],
+    accessTokenLifetime: 20,
+    prepare: (cloud) => database(cloud, ':'),
+  },
+  {
+    tools: ['mssql-jdbc'],
+    recipe: withProgram(recipe('SQL in a long job'), sqlcmd, 'java Sql.java "$SQL_SERVER"'),
+    does: 'two sign-ins to a database server',
+    files: { 'Sql.java': program('Sql.java') },
+    shows: [/^first: done$/, /^again: done$/],
+    accessTokenLifetime: 20,
+    prepare: async (cloud, folder) => {
+      const { environment, close } = await database(cloud, ':');
+      return { environment: { ...environment, ...(await trustForJava(cloud, folder)).environment }, close };
+    },
   },
   {
     tools: ['databricks'],
