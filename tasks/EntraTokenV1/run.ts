@@ -108,8 +108,8 @@ class Signal {
 function warnOfSkippedValidation(network: Network, agent: Agent): void {
   if (network.skipCertificateValidation) {
     agent.warn(
-      'The agent is configured to skip the validation of TLS certificates (Agent.SkipCertValidation): whoever stands ' +
-        'between it and the services can read the tokens. Give the agent the authority’s certificate instead.',
+      'The agent is configured to skip the validation of TLS certificates (Agent.SkipCertValidation): anyone on ' +
+        'the network path can read the tokens. Configure the agent with the certificate of the authority instead.',
     );
   }
 }

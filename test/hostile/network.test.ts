@@ -359,7 +359,7 @@ describe('in the networks of self-hosted agents,', { concurrency: 5 }, () => {
       const missing = join(folder, 'missing.pem');
       const without = await runStep(first, { job: { certificates: { ca: missing } } });
       endsWith(without, 'ET_CERTIFICATE');
-      assert.match(without.main.lines.join('\n'), /missing\.pem\) is not there, and is passed over/);
+      assert.match(without.main.lines.join('\n'), /missing\.pem\) is not there, and is ignored/);
       const empty = join(folder, 'empty.pem');
       writeFileSync(empty, 'no certificate here\n');
       const ended = await runStep(first, { job: { certificates: { ca: empty } } });

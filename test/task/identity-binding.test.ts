@@ -99,14 +99,14 @@ test('whatever is wrong with an identity binding, its token goes nowhere else', 
       title: 'a server of another authority than the data',
       env: { ...withData, AZURE_KUBERNETES_TOKEN_PROXY: cloud.authorityUrl },
       code: 'ET_CERTIFICATE',
-      says: /Entra at \S+ could not be asked: .* Compare .* AZURE_KUBERNETES_CA_DATA/,
+      says: /Entra at \S+ could not be reached: .* Compare .* AZURE_KUBERNETES_CA_DATA/,
     },
     {
       // With none of its own, the system's authorities hold, and those do not know the proxy.
       title: 'no authorities',
       env: { ...binding, AZURE_KUBERNETES_CA_FILE: '' },
       code: 'ET_CERTIFICATE',
-      says: /Entra at \S+ could not be asked: .* Set AZURE_KUBERNETES_CA_FILE/,
+      says: /Entra at \S+ could not be reached: .* Set AZURE_KUBERNETES_CA_FILE/,
     },
     {
       title: 'the plain network',

@@ -56,7 +56,7 @@ for (const address of ['ftp://p', 'socks5://p:1080', 'http://', '://']) {
   test(`the proxy ${address} is refused by the name of its setting alone`, () => {
     assert.throws(() => read({ environment: { HTTPS_PROXY: address } }), {
       code: 'ET_PROXY_SETTING',
-      message: 'HTTPS_PROXY is no address of a proxy.',
+      message: 'HTTPS_PROXY is not the address of a proxy.',
     });
   });
 }

@@ -42,8 +42,8 @@ test('a bypass that means nothing is passed over, and said', () => {
   const network = readNetwork(agent);
   assert.equal(proxyFor(network, new URL('https://dev.azure.com/')), undefined);
   assert.deepEqual(told.log, [
-    "Agent.ProxyBypassList: '(' is neither an expression nor a host, and is passed over.",
-    "Agent.ProxyBypassList: '[::1' is neither an expression nor a host, and is passed over.",
+    "Agent.ProxyBypassList: '(' is neither an expression nor a host, and is ignored.",
+    "Agent.ProxyBypassList: '[::1' is neither an expression nor a host, and is ignored.",
   ]);
 });
 

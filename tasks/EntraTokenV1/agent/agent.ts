@@ -91,7 +91,7 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
   const refuseImpostors = (key: string, what: string): void => {
     const names = origins.impostors(key);
     if (names.length > 0) {
-      throw new Failure('ET_VARIABLE_REFUSED', `${variablesNamed(names)} may stand in for ${what}.`);
+      throw new Failure('ET_VARIABLE_REFUSED', `${variablesNamed(names)} could replace ${what}.`);
     }
   };
   const passedOver = new Set<string>();
@@ -99,11 +99,11 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     const standing = name.includes('.') ? origins.standing(name) : 'whole';
     if (standing === 'mixed') {
       const names = origins.impostors(environmentName(name));
-      throw new Failure('ET_VARIABLE_REFUSED', `${variablesNamed(names)} have one name in the environment.`);
+      throw new Failure('ET_VARIABLE_REFUSED', `${variablesNamed(names)} have the same name in the environment.`);
     }
     if (standing === 'foreign' && !passedOver.has(name)) {
       passedOver.add(name);
-      log(`${variablesNamed(origins.impostors(environmentName(name)))} is not ${name}, and is passed over.`);
+      log(`${variablesNamed(origins.impostors(environmentName(name)))} is not ${name}, and is ignored.`);
     }
     return standing === 'whole';
   };

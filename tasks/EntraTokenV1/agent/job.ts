@@ -159,7 +159,7 @@ function readOrganization(agent: Agent): Organization | undefined {
   if (first?.organization.kind === 'server' && !isOwnServer) {
     throw new Failure(
       'ET_ORGANIZATION_REFUSED',
-      `${upperFirst(first.where)} names ${shown(first.url)}, which is no host of Azure DevOps Services.`,
+      `${upperFirst(first.where)} names ${shown(first.url)}, which is not a host of Azure DevOps Services.`,
     );
   }
   // A rehearsal of a server says so; an organization of Azure DevOps Services is none, whatever a variable says.

@@ -70,7 +70,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
           refreshAt: result.refreshOn?.getTime(),
         };
       }
-      throw new Failure('ET_ENTRA_ANSWER', 'Entra gave no access token.');
+      throw new Failure('ET_ENTRA_ANSWER', 'Entra returned no access token.');
     } catch (error) {
       // MSAL wraps what its network client throws; the failure itself says more.
       const failure = seen.get(correlationId);
@@ -152,7 +152,10 @@ function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
   }
   Secret.masked(token, mask);
   if (typeof type !== 'string' || type.toLowerCase() !== 'bearer') {
-    throw new Failure('ET_ENTRA_ANSWER', 'Entra answered with a token that is no bearer token, which is not used.');
+    throw new Failure(
+      'ET_ENTRA_ANSWER',
+      'Entra answered with a token that is not a bearer token, which the task does not use.',
+    );
   }
   const seconds = Number(expiresIn);
   if (!(seconds > 0 && seconds < 10 * 366 * 24 * 3600)) {

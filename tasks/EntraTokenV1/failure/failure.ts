@@ -59,7 +59,10 @@ export function unforeseen(error: unknown): Failure {
   }
   const kind = error instanceof Error ? safeWord(error.name) : typeof error;
   const code = errorCode(error);
-  return new Failure('ET_UNEXPECTED', `The task met an error it does not know (${code ? `${kind}, ${code}` : kind}).`);
+  return new Failure(
+    'ET_UNEXPECTED',
+    `The task encountered an unexpected error (${code ? `${kind}, ${code}` : kind}).`,
+  );
 }
 
 /** Node's own error code (`ENOENT`, `ECONNRESET`, …) of a caught value, if it has one that is safe to print. */

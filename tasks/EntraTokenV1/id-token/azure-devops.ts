@@ -69,7 +69,10 @@ export async function requestIdToken(request: IdTokenRequest, send: Send, mask: 
   }
   const idToken = readIdToken(token, mask);
   if (idToken === undefined) {
-    throw new Failure('ET_DEVOPS_ANSWER', 'Azure DevOps answered with an oidcToken that is no ID token (no JWT).');
+    throw new Failure(
+      'ET_DEVOPS_ANSWER',
+      'Azure DevOps answered with an oidcToken that is not an ID token (not a JWT).',
+    );
   }
   return { idToken, skewMs: client.skewMs };
 }

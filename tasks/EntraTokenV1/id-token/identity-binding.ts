@@ -54,7 +54,7 @@ export function readIdentityBinding(variables: BindingVariables): IdentityBindin
     const others = Object.entries({ [SERVER_NAME]: serverName, [CA_FILE]: caFile, [CA_DATA]: caData });
     const set = others.flatMap(([name, value]) => (value === undefined ? [] : [name]));
     if (set.length > 0) {
-      throw new Failure('ET_IDENTITY_BINDING', `${set.join(' and ')} stand without ${PROXY}.`);
+      throw new Failure('ET_IDENTITY_BINDING', `${set.join(' and ')} are set without ${PROXY}.`);
     }
     return undefined;
   }
@@ -73,7 +73,7 @@ function readProxy(text: string): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new Failure('ET_IDENTITY_BINDING', `${PROXY} is no address.`);
+    throw new Failure('ET_IDENTITY_BINDING', `${PROXY} is not an address.`);
   }
   const faults = [
     url.protocol === 'https:' ? [] : ['does not begin with https://'],
@@ -110,7 +110,7 @@ export function bindingPool(binding: IdentityBinding): () => ConnectionPool {
     if (binding.authorities !== undefined && pem === undefined) {
       throw new Failure(
         'ET_IDENTITY_BINDING',
-        `${describeAuthorities(binding)} cannot be read or holds no certificate.`,
+        `${describeAuthorities(binding)} cannot be read or contains no certificate.`,
       );
     }
     try {
@@ -119,7 +119,7 @@ export function bindingPool(binding: IdentityBinding): () => ConnectionPool {
       if (current === undefined) {
         throw new Failure(
           'ET_IDENTITY_BINDING',
-          `${describeAuthorities(binding)} holds no certificate that can be used.`,
+          `${describeAuthorities(binding)} contains no certificate that can be used.`,
         );
       }
     }

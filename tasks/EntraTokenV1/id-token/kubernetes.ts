@@ -52,23 +52,23 @@ async function readOnce(reader: TokenFileReader): Promise<IdToken> {
   if (idToken === undefined) {
     throw new Failure(
       'ET_KUBERNETES_FILE_WRONG',
-      `${file} holds no service account token (no JWT with issuer, subject, audience and expiry).`,
+      `${file} contains no service account token (not a JWT with issuer, subject, audience and expiry).`,
     );
   }
   if (idToken.expiresAt <= reader.now()) {
     throw new Failure(
       'ET_KUBERNETES_TOKEN_EXPIRED',
-      `${file} holds a token that expired at ${instant(idToken.expiresAt)}.`,
+      `${file} contains a token that expired at ${instant(idToken.expiresAt)}.`,
     );
   }
   if (idToken.audiences.length === 0) {
-    throw new Failure('ET_KUBERNETES_TOKEN_AUDIENCE', `${file} holds a token that names no audience.`);
+    throw new Failure('ET_KUBERNETES_TOKEN_AUDIENCE', `${file} contains a token that names no audience.`);
   }
   const forApi = idToken.audiences.find((audience) => isOfApiServer(audience, idToken.issuer));
   if (forApi !== undefined) {
     throw new Failure(
       'ET_KUBERNETES_TOKEN_AUDIENCE',
-      `${file} holds a token for the API server of the cluster (audience ${printable(forApi, 120)}).`,
+      `${file} contains a token for the API server of the cluster (audience ${printable(forApi, 120)}).`,
     );
   }
   return idToken;
@@ -106,7 +106,7 @@ async function readText(path: string, file: string): Promise<string> {
       throw new Failure('ET_KUBERNETES_FILE_WRONG', `${file} is a folder.`);
     }
     if (!stats.isFile()) {
-      throw new Failure('ET_KUBERNETES_FILE_WRONG', `${file} is no regular file.`);
+      throw new Failure('ET_KUBERNETES_FILE_WRONG', `${file} is not a regular file.`);
     }
     const buffer = Buffer.alloc(LARGEST_TOKEN + 1);
     let length = 0;

@@ -135,12 +135,12 @@ function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> 
 function readPatterns({ variable, log }: NetworkFacts): string[] {
   const items = readList(variable('Agent.ProxyBypassList'));
   if (items === undefined) {
-    log('Agent.ProxyBypassList is no list, and is passed over: every host is reached through the proxy.');
+    log('Agent.ProxyBypassList is not a list, and is ignored: every host is reached through the proxy.');
   }
   return (items ?? []).flatMap((item) => {
     const pattern = isPattern(item) ? item : patternOfHost(item.replace(/\\(.)/g, '$1'));
     if (pattern === undefined) {
-      log(`Agent.ProxyBypassList: '${printable(item, 100)}' is neither an expression nor a host, and is passed over.`);
+      log(`Agent.ProxyBypassList: '${printable(item, 100)}' is neither an expression nor a host, and is ignored.`);
     }
     return pattern ?? [];
   });
@@ -192,7 +192,7 @@ function parseProxy(address: string, setting: string, { mask, guard }: NetworkFa
   const text = address.trim();
   const withScheme = tryUrl(text.includes('://') ? text : `http://${text}`);
   if (!withScheme || !/^https?:$/.test(withScheme.protocol) || withScheme.hostname === '') {
-    throw new Failure('ET_PROXY_SETTING', `${setting} is no address of a proxy.`);
+    throw new Failure('ET_PROXY_SETTING', `${setting} is not the address of a proxy.`);
   }
   const password = decode(withScheme.password);
   hide([password, withScheme.password], { mask, guard });
@@ -265,7 +265,7 @@ function readAuthorities(facts: NetworkFacts): string | undefined {
   if (pem !== undefined && !pem.includes('-----BEGIN')) {
     throw new Failure(
       'ET_CERTIFICATE_FILE',
-      'The file of the agent’s authorities (Agent.CAInfo) holds no certificate.',
+      'The file of the agent’s authorities (Agent.CAInfo) contains no certificate.',
     );
   }
   return pem;
@@ -279,7 +279,7 @@ function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile)
   }
   if (file !== configured && facts.origins.isInJobFolders(file)) {
     facts.log(
-      `${variable} names a file of the job (${shownFile(file)}), which the agent’s own files do not name; it is passed over.`,
+      `${variable} names a file of the job (${shownFile(file)}), which the agent’s own files do not name; it is ignored.`,
     );
     return undefined;
   }
@@ -288,7 +288,7 @@ function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile)
   } catch (error) {
     if (errorCode(error) === 'ENOENT') {
       facts.log(
-        `The file of the agent’s ${what} (${variable}: ${shownFile(file)}) is not there, and is passed over. A job ` +
+        `The file of the agent’s ${what} (${variable}: ${shownFile(file)}) is not there, and is ignored. A job ` +
           `container sees it only where it is mounted: container: { volumes: [${mountOf(file)}] }`,
       );
       return undefined;

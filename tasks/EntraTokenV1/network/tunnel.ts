@@ -34,7 +34,7 @@ function schemesIn(header: string | string[] | undefined): string[] | undefined 
   return found.length === 0 ? undefined : found;
 }
 
-/** The proxy itself could not be reached, or did not answer in HTTP. */
+/** The proxy itself could not be reached, or did not send an HTTP response. */
 export class ProxyFailure extends Error {}
 
 /** Time for the proxy to open a tunnel: less than a try has, so that a silent proxy is named as what it is. */

@@ -288,7 +288,7 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number, tru
   const asked = `${post.service} at ${post.url.host}`;
   if (error instanceof AnswerTooLarge) {
     const code = post.service === 'Entra' ? 'ET_ENTRA_ANSWER' : 'ET_DEVOPS_ANSWER';
-    return new Failure(code, `${asked} sent an answer of more than ${LARGEST_ANSWER / 1024} KiB.`);
+    return new Failure(code, `${asked} sent a response of more than ${LARGEST_ANSWER / 1024} KiB.`);
   }
   if (error instanceof ProxyRefusal) {
     return describeProxy(error, post, effort);
@@ -298,21 +298,21 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number, tru
     const isKnown = cause?.code.startsWith('HPE_') || codeOfNodeError(cause?.code) !== 'ET_UNEXPECTED';
     const fault = codeOfNodeError(cause?.code) === 'ET_CERTIFICATE' ? ofCertificate(cause?.code) : undefined;
     const code = isKnown ? 'ET_PROXY' : 'ET_UNEXPECTED';
-    return new Failure(code, `${asked} could not be asked${effort}: ${brief({ error })}.`, fault?.remedy, {
+    return new Failure(code, `${asked} could not be reached${effort}: ${brief({ error })}.`, fault?.remedy, {
       ...(fault && { reason: `It is the proxy’s own certificate. ${fault.reason}` }),
     });
   }
   const codes = causesOf(error);
   if (codes.some(({ code }) => code.startsWith('HPE_'))) {
     const code = post.service === 'Entra' ? 'ET_ENTRA_ANSWER' : 'ET_DEVOPS_ANSWER';
-    return new Failure(code, `${asked} did not answer in HTTP (${brief({ error })}).`);
+    return new Failure(code, `${asked} did not send an HTTP response (${brief({ error })}).`);
   }
   const code = codeOfNodeError(codes[0]?.code);
   const fault = code === 'ET_CERTIFICATE' ? certificateFault(codes[0]?.code) : undefined;
   const advice = code === 'ET_CERTIFICATE' ? trustAdvice : undefined;
   return new Failure(
     code,
-    `${asked} could not be asked${effort}: ${brief({ error })}.`,
+    `${asked} could not be reached${effort}: ${brief({ error })}.`,
     fault?.remedy ?? advice,
     fault === undefined ? {} : { reason: fault.reason },
   );
@@ -331,7 +331,7 @@ function describeProxy({ status, schemes, hadCredentials }: ProxyRefusal, { url 
   if (schemes !== undefined && !schemes.includes('Basic')) {
     return new Failure(
       'ET_PROXY',
-      `${happened}, and lets nobody in but by ${schemes.join(' or ')}.`,
+      `${happened}, and accepts only ${schemes.join(' or ')}.`,
       `Let the agent reach ${url.host} without the proxy or without signing in to it, have the proxy take Basic as well, ` +
         'or put a local proxy in between that signs in for the machine (such as Px or Cntlm), and configure the agent with that.',
       { reason: 'The task signs in to a proxy with user and password (Basic) alone.' },

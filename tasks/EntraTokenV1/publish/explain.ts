@@ -147,7 +147,7 @@ function mismatch({ code, advice }: Failure, happened: string, request: Request,
     return new Failure(
       code,
       said,
-      `Entra takes no issuer or subject of more than ${LONGEST} characters: give the connection, project or ` +
+      `Entra accepts no issuer or subject of more than ${LONGEST} characters: give the connection, project or ` +
         'organization a shorter name.',
     );
   }

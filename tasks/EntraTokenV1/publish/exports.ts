@@ -150,15 +150,17 @@ export function setExports(
   }
   if (replaced.length > 0) {
     agent.log(
-      `  replaced    ${replaced.join(', ')}: they had other values before, from now on this step's count ` +
+      `  replaced    ${replaced.join(', ')}: their previous values are overwritten ` +
         '(unless the agent says that one is read-only: then rename the variable of the job)',
     );
   }
   if (emptied.length > 0) {
-    agent.log(`  emptied     ${emptied.join(', ')}: an earlier step exported them, and they do not fit this one`);
+    agent.log(
+      `  emptied     ${emptied.join(', ')}: an earlier step exported them, and they do not belong to this identity`,
+    );
   }
   if (asksAzureDevOps(facts) && facts.fromAzureDevOps) {
-    agent.log('The tool asks for new tokens itself; map the job token into its step:');
+    agent.log('The tool requests new tokens itself; map the job token into its step:');
     agent.log('    env:');
     agent.log('      SYSTEM_ACCESSTOKEN: $(System.AccessToken)');
   }
@@ -239,7 +241,7 @@ function warnOfSecretNames(names: readonly string[], { origins, warn }: Job & Pi
     const lines = secret.map((name) => `${name}: $(${name})`).join(', ');
     warn(
       `The job has ${secret.join(', ')} as secret variables (of a variable group, a Key Vault or the pipeline). What ` +
-        'this step sets under such a name stays secret, and no script finds it. Make the variable a plain one, or map ' +
+        'this step sets under such a name stays secret, and scripts do not see it. Make the variable a plain one, or map ' +
         `it in each step that needs it, under env: ${lines}`,
     );
   }
@@ -294,8 +296,8 @@ function warnOfConflicts(facts: ExportFacts, emptied: readonly string[], agent: 
   ] as const) {
     if (found.length > 0) {
       agent.warn(
-        `${when} ${found.join(', ')} as well, which tools take before what this step exports: they would sign in as ` +
-          'somebody else, or not at all. Remove them from the job or the machine, or unset them in the script.',
+        `${when} ${found.join(', ')} as well, which tools prefer to what this step exports: they would sign in as ` +
+          'another identity, or not at all. Remove them from the job or the machine, or unset them in the script.',
       );
     }
   }

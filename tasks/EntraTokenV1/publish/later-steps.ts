@@ -86,14 +86,14 @@ export async function provideForLaterSteps(
     (child) => surroundings.onFailure(() => end(child)),
   );
   if (keepsFresh) {
-    agent.log(`Token file    ${tokenFileIn(folder)} (kept fresh by process ${pid} until the job ends)`);
+    agent.log(`Token file    ${tokenFileIn(folder)} (renewed by process ${pid} until the job ends)`);
   }
   return { tokenFile, endpoint: secrets && endpointAt(port ?? 0, secrets) };
 }
 
 function makeFolder(request: Request, agent: Agent, surroundings: Surroundings): string {
   if (request.job.temporaryFolder === undefined) {
-    throw new Failure('ET_TOKEN_FILE', 'The agent names no temporary folder (Agent.TempDirectory).');
+    throw new Failure('ET_TOKEN_FILE', 'The agent does not name a temporary folder (Agent.TempDirectory).');
   }
   const folder = newTokenFolder(request.job.temporaryFolder);
   // Told to the agent before there is anything to clean up, so that even a killed step leaves nothing behind.

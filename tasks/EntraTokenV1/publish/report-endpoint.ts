@@ -31,7 +31,7 @@ export function reportEndpoint(endpoint: Endpoint, job: Job, agent: Pick<Agent, 
     log(`      NO_PROXY: ${bypass}`);
   }
   if (job.stepName === '') {
-    log('  (give this step a name: to refer to it)');
+    log('  (the step needs a name: for that)');
   }
 }
 

@@ -17,7 +17,7 @@ export function readAuthority(text: string, where: string): string {
   ) {
     throw new Failure(
       'ET_INPUT',
-      `The authority in ${where}, '${printable(text, 100)}', is no address such as https://login.microsoftonline.com/.`,
+      `The authority in ${where}, '${printable(text, 100)}', is not an address such as https://login.microsoftonline.com/.`,
     );
   }
   if (url.protocol !== 'https:') {
@@ -27,7 +27,7 @@ export function readAuthority(text: string, where: string): string {
     );
   }
   if (/^\/adfs(?:\/|$)/i.test(url.pathname)) {
-    throw new Failure('ET_ADFS', `The authority in ${where}, '${printable(text, 100)}', is an AD FS.`);
+    throw new Failure('ET_ADFS', `The authority in ${where}, '${printable(text, 100)}', is an AD FS server.`);
   }
   return url.origin;
 }

@@ -60,7 +60,7 @@ export function readConnection(
   if (endpoint === undefined) {
     throw new Failure(
       'ET_CONNECTION_UNAVAILABLE',
-      `The agent gave the step no service connection ${printable(id, 60)}.`,
+      `The agent did not provide the service connection ${printable(id, 60)}.`,
     );
   }
   if (endpoint.scheme.toLowerCase() !== FEDERATED) {

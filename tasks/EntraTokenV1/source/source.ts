@@ -74,8 +74,8 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
       throw error;
     }
     surroundings.warn(
-      `${error.code}: ${error.happened} The service account token of the pod stands in for the ID token of Azure ` +
-        `DevOps (kubernetesFallback); client and tenant stay the same.`,
+      `${error.code}: ${error.happened} The service account token of the pod is used instead of the ID token of Azure ` +
+        `DevOps (kubernetesFallback); the client and the tenant stay the same.`,
     );
     return openKubernetes(fallback, surroundings);
   }
