@@ -19,6 +19,7 @@ import {
   credentialSources,
   endpointKinds,
   exportKinds,
+  type InputName,
   inputNames,
 } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { POD_MEMORY } from '../../tasks/EntraTokenV1/request/pod.ts';
@@ -180,7 +181,8 @@ describe('task.json and the parser', () => {
 
   for (const source of credentialSources) {
     it(`agree that what the form shows for ${source} may be entered for it`, () => {
-      const entries: Record<string, string> = {
+      // The compiler asks for a value of each input.
+      const entries: Record<InputName, string> = {
         credentialSource: source,
         connectedServiceNameARM: 'c1',
         azureDevOpsServiceConnection: 'c1',
@@ -198,7 +200,10 @@ describe('task.json and the parser', () => {
         enableCae: 'true',
         tokenFilePath: '/token',
       };
-      const shown = visibleInputs(manifest, entries).map(({ name }) => [name, entries[name] ?? '']);
+      const shown = visibleInputs(manifest, entries).map(({ name }) => [
+        name,
+        Object.entries(entries).find(([one]) => one === name)?.[1] ?? '',
+      ]);
       assert.equal(readRequest(agentWith(Object.fromEntries(shown))).source.kind, source);
     });
   }

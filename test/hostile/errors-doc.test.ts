@@ -36,6 +36,9 @@ describe('docs/errors.md', () => {
     it(`says of ${code} what to do, and which numbers of the services lead to it`, () => {
       const text = sections.get(code) ?? '';
       assert.ok(text.trim().length > 100, 'a heading alone helps nobody');
+      // What happened, the likely causes where there are several, and what to do.
+      assert.match(text, /^\s*[A-Z`][\s\S]*?\n(?:\*\*Likely causes\*\*\n[\s\S]*?\n)?\*\*What to do\*\*\n\n/);
+      assert.equal(text.match(/^\*\*/gm)?.length, text.includes('**Likely causes**') ? 2 : 1, 'one shape for all');
       assert.deepEqual(numbersIn(text).sort(), [...(entryOf(code).aadsts ?? [])].sort());
       assert.deepEqual(text.match(/\b(?:TF|VS)\d+/g) ?? [], [...(entryOf(code).devOps ?? [])]);
     });

@@ -73,7 +73,13 @@ for (const { title, path, code, says, tries } of [
   { title: 'empty', path: () => file(''), code: 'ET_KUBERNETES_FILE_EMPTY', says: /is empty/, tries: 4 },
   { title: 'blank', path: () => file(' \n\t\r\n'), code: 'ET_KUBERNETES_FILE_EMPTY', says: /is empty/, tries: 4 },
   { title: 'a folder', path: () => folder, code: 'ET_KUBERNETES_FILE_WRONG', says: /is a folder/, tries: 1 },
-  { title: 'a device', path: () => '/dev/zero', code: 'ET_KUBERNETES_FILE_WRONG', says: /no regular file/, tries: 1 },
+  {
+    title: 'a device',
+    path: () => '/dev/zero',
+    code: 'ET_KUBERNETES_FILE_WRONG',
+    says: /not a regular file/,
+    tries: 1,
+  },
   {
     title: 'a byte too large',
     path: () => file(good.padEnd(64 * 1024 + 1)),
@@ -81,12 +87,12 @@ for (const { title, path, code, says, tries } of [
     says: /larger than 64 KiB/,
     tries: 1,
   },
-  { title: 'no JWT', path: () => file('null'), code: 'ET_KUBERNETES_FILE_WRONG', says: /no JWT/, tries: 1 },
+  { title: 'no JWT', path: () => file('null'), code: 'ET_KUBERNETES_FILE_WRONG', says: /not a JWT/, tries: 1 },
   {
     title: 'two tokens',
     path: () => file(`${good}\n${good}`),
     code: 'ET_KUBERNETES_FILE_WRONG',
-    says: /no JWT/,
+    says: /not a JWT/,
     tries: 1,
   },
   {

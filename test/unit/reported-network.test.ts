@@ -99,9 +99,9 @@ test('an answer is read without the byte order mark that some proxies put before
 
 // azure-pipelines-extensions #341, azure-pipelines-tasks #8909.
 for (const [offered, user, says] of [
-  [['Negotiate', 'NTLM'], 'agent', /lets nobody in but by Negotiate or NTLM\. .*\(Basic\) alone\. .*Px or Cntlm/],
-  [['NTLM TlRMTVNTUAAC'], undefined, /lets nobody in but by NTLM\./],
-  [['Digest realm="Basic", nonce="x"'], 'agent', /lets nobody in but by Digest\./],
+  [['Negotiate', 'NTLM'], 'agent', /accepts only Negotiate or NTLM\. .*\(Basic\) alone\. .*Px or Cntlm/],
+  [['NTLM TlRMTVNTUAAC'], undefined, /accepts only NTLM\./],
+  [['Digest realm="Basic", nonce="x"'], 'agent', /accepts only Digest\./],
   [['Negotiate, Basic realm="proxy"'], 'agent', /does not take the user and the password .* Check the user/],
   [['Basic realm="NTLM"'], undefined, /configured with no user .* Configure the agent with a user/],
   [[], undefined, /configured with no user/],

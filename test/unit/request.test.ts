@@ -447,9 +447,9 @@ for (const { title, url, variables, says } of [
   {
     title: 'a stranger',
     url: 'https://evil.example/',
-    says: /https:\/\/evil\.example\/, which is no host of Azure DevOps/,
+    says: /https:\/\/evil\.example\/, which is not a host of Azure DevOps/,
   },
-  { title: 'a host that only ends alike', url: 'https://evildev.azure.com/contoso/', says: /no host/ },
+  { title: 'a host that only ends alike', url: 'https://evildev.azure.com/contoso/', says: /not a host/ },
   {
     title: 'a stranger where a variable knows better',
     url: 'https://evil.example/',

@@ -54,48 +54,68 @@ function terraformAsks(facts: ExportFacts): boolean {
   return facts.serviceConnectionId !== undefined && facts.fromAzureDevOps;
 }
 
+/** One export: what it sets, and whether its tool reads the token file. */
+interface Export {
+  /** The variables by name; those without a value are not set. */
+  variables(facts: ExportFacts, tokenFile: string | undefined): Readonly<Record<string, string | undefined>>;
+  readsTokenFile(facts: ExportFacts): boolean;
+}
+
+/** The variables that every Azure SDK reads. */
+const sdkVariables: Export['variables'] = ({ clientId, tenantId, authority }, tokenFile) => ({
+  AZURE_CLIENT_ID: clientId,
+  AZURE_TENANT_ID: tenantId,
+  AZURE_AUTHORITY_HOST: `${authority}/`,
+  AZURE_FEDERATED_TOKEN_FILE: tokenFile,
+});
+
+const exportsByKind: Readonly<Record<ExportKind, Export>> = {
+  tokenFile: { variables: () => ({}), readsTokenFile: () => true },
+  workloadIdentity: { variables: sdkVariables, readsTokenFile: () => true },
+  azcopy: {
+    variables: (facts, tokenFile) => ({
+      ...sdkVariables(facts, tokenFile),
+      AZCOPY_AUTO_LOGIN_TYPE: 'WORKLOAD',
+      AZCOPY_TENANT_ID: facts.tenantId,
+    }),
+    readsTokenFile: () => true,
+  },
+  azurePipelines: {
+    variables: ({ clientId, tenantId, serviceConnectionId }) => ({
+      AZURESUBSCRIPTION_CLIENT_ID: clientId,
+      AZURESUBSCRIPTION_TENANT_ID: tenantId,
+      AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: serviceConnectionId,
+    }),
+    readsTokenFile: () => false,
+  },
+  terraform: {
+    variables: (facts, tokenFile) => ({
+      ARM_USE_OIDC: 'true',
+      ARM_CLIENT_ID: facts.clientId,
+      ARM_TENANT_ID: facts.tenantId,
+      ARM_SUBSCRIPTION_ID: facts.subscriptionId,
+      ARM_ENVIRONMENT: facts.terraformEnvironment,
+      ...(terraformAsks(facts)
+        ? {
+            ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID: facts.serviceConnectionId,
+            ARM_OIDC_AZURE_SERVICE_CONNECTION_ID: facts.serviceConnectionId,
+          }
+        : { ARM_OIDC_TOKEN_FILE_PATH: tokenFile }),
+    }),
+    readsTokenFile: (facts) => !terraformAsks(facts),
+  },
+};
+
 /** True where one of the chosen exports makes its tool read the token file. */
 export function needsTokenFile(facts: ExportFacts): boolean {
-  return [...facts.kinds].some((kind) => kind !== 'azurePipelines' && !(kind === 'terraform' && terraformAsks(facts)));
+  return [...facts.kinds].some((kind) => exportsByKind[kind].readsTokenFile(facts));
 }
 
 /** The variables of the chosen exports, by name. `tokenFile` is their file, where one is needed. */
 export function exportVariables(facts: ExportFacts, tokenFile: string | undefined): Map<string, string> {
-  const variables = new Map<string, string>();
-  const set = (name: string, value: string | undefined): void => {
-    if (value !== undefined) {
-      variables.set(name, value);
-    }
-  };
-  if (facts.kinds.has('workloadIdentity') || facts.kinds.has('azcopy')) {
-    set('AZURE_CLIENT_ID', facts.clientId);
-    set('AZURE_TENANT_ID', facts.tenantId);
-    set('AZURE_AUTHORITY_HOST', `${facts.authority}/`);
-    set('AZURE_FEDERATED_TOKEN_FILE', tokenFile);
-  }
-  if (facts.kinds.has('azcopy')) {
-    set('AZCOPY_AUTO_LOGIN_TYPE', 'WORKLOAD');
-    set('AZCOPY_TENANT_ID', facts.tenantId);
-  }
-  if (facts.kinds.has('azurePipelines')) {
-    set('AZURESUBSCRIPTION_CLIENT_ID', facts.clientId);
-    set('AZURESUBSCRIPTION_TENANT_ID', facts.tenantId);
-    set('AZURESUBSCRIPTION_SERVICE_CONNECTION_ID', facts.serviceConnectionId);
-  }
-  if (facts.kinds.has('terraform')) {
-    set('ARM_USE_OIDC', 'true');
-    set('ARM_CLIENT_ID', facts.clientId);
-    set('ARM_TENANT_ID', facts.tenantId);
-    set('ARM_SUBSCRIPTION_ID', facts.subscriptionId);
-    set('ARM_ENVIRONMENT', facts.terraformEnvironment);
-    if (terraformAsks(facts)) {
-      set('ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID', facts.serviceConnectionId);
-      set('ARM_OIDC_AZURE_SERVICE_CONNECTION_ID', facts.serviceConnectionId);
-    } else {
-      set('ARM_OIDC_TOKEN_FILE_PATH', tokenFile);
-    }
-  }
-  return variables;
+  const chosen = Object.entries(exportsByKind).filter(([kind]) => [...facts.kinds].some((one) => one === kind));
+  const all = chosen.flatMap(([, { variables }]) => Object.entries(variables(facts, tokenFile)));
+  return new Map(all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
 /**
