@@ -151,6 +151,16 @@ for (const { title, text, says } of [
   { title: 'commas instead of lines', text: 'arm,graph', says: ['contains a space or a comma'] },
   { title: 'commas between resources', text: 'https://a.b,https://c.d', says: ['contains a space or a comma'] },
   { title: 'an invisible character', text: 'https://va\u200bult.azure.net', says: ['va\\u200bult'] },
+  {
+    title: 'a permission of a resource',
+    text: 'https://graph.microsoft.com/User.Read',
+    says: ["the permission 'User.Read'; an application gets all that it was granted"],
+  },
+  {
+    title: 'a permission before /.default',
+    text: 'https://management.azure.com/user_impersonation/.default',
+    says: ['the resource alone: https://management.azure.com.'],
+  },
   { title: 'a host without its scheme', text: 'vault.azure.net', says: ['did you mean https://vault.azure.net?'] },
   { title: 'a quote in a resource', text: "https://a.b/'", says: ['is not a preset'] },
   { title: 'every fault of several lines', text: 'x\ny = z\n= arm', says: ['line 1:', 'line 2:', 'line 3:'] },

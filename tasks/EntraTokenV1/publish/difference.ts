@@ -29,15 +29,16 @@ function inCharacters(storedText: string, actual: string): string | undefined {
   if (stored.replace(/\/+$/, '') === other.replace(/\/+$/, '')) {
     return 'the two differ in a slash at the end alone';
   }
-  if (stored.normalize('NFKC') === other.normalize('NFKC')) {
-    return 'the two look alike and differ in how their letters are encoded (Unicode normalization)';
+  if (lookAlike(stored) === lookAlike(other)) {
+    return 'the two look alike and differ in how their letters are encoded (Unicode normalization, dashes or quotation marks)';
   }
   for (const [encoded, plain, whose] of [
     [stored, other, 'the stored one'],
     [other, stored, 'the one of the ID token'],
   ] as const) {
-    if (/%[0-9a-f]{2}/i.test(encoded) && withoutInvisible(decoded(encoded)) === plain) {
-      return `${whose} is percent-encoded (%20 stands for a blank), and Entra compares letter by letter`;
+    const encoding = encodings.find(({ decode }) => encoded !== plain && withoutInvisible(decode(encoded)) === plain);
+    if (encoding !== undefined) {
+      return `${whose} is ${encoding.name}, and Entra compares letter by letter`;
     }
   }
   const bare = (text: string): string => text.replace(/^(["'])(.*)\1$/s, '$2');
@@ -98,12 +99,41 @@ function withoutInvisible(text: string): string {
     .trim();
 }
 
-function decoded(text: string): string {
+/** Word processors and chats put such in the place of the plain ones. */
+function lookAlike(text: string): string {
+  return text
+    .normalize('NFKC')
+    .replace(/[\u2010-\u2015\u2212]/g, '-')
+    .replace(/[\u2018-\u201b\u2032]/g, "'")
+    .replace(/[\u201c-\u201f\u2033]/g, '"');
+}
+
+/** How a text comes out of an address bar, a form or a page. */
+const encodings: readonly { readonly name: string; readonly decode: (text: string) => string }[] = [
+  { name: 'percent-encoded (%20 stands for a blank)', decode: decodePercents },
+  { name: 'encoded as in a form (+ stands for a blank)', decode: (text) => decodePercents(text.replaceAll('+', ' ')) },
+  { name: 'encoded as in HTML (&amp; stands for &)', decode: decodeEntities },
+];
+
+function decodePercents(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
     return text;
   }
+}
+
+function decodeEntities(text: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    amp: '&',
+    quot: '"',
+    apos: "'",
+    '#39': "'",
+    lt: '<',
+    gt: '>',
+    nbsp: ' ',
+  };
+  return text.replace(/&(#?\w+);/g, (whole, name: string) => entities[name] ?? whole);
 }
 
 const NAMES: Readonly<Record<string, string>> = {

@@ -301,6 +301,9 @@ function conflictsOf(facts: ExportFacts, { origins }: Job): string[] {
       names.push('AZURE_KUBERNETES_TOKEN_PROXY');
     }
   }
+  if (facts.kinds.has('azcopy')) {
+    names.push('AZCOPY_OAUTH_TOKEN_INFO');
+  }
   return names.filter(isSet);
 }
 

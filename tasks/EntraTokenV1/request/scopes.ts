@@ -118,6 +118,12 @@ function isPreset(asked: string): boolean {
   return presetOf(asked) !== undefined;
 }
 
+/** A delegated permission behind one of the well-known resources, such as `https://graph.microsoft.com/User.Read`. */
+function permissionIn(asked: string, { resources }: Cloud): string | undefined {
+  const [, resource = '', permission] = /^(https:\/\/.+)\/([A-Za-z]+(?:[._][A-Za-z]+)+)$/.exec(asked) ?? [];
+  return Object.values(resources).some((known) => known === resource) ? permission : undefined;
+}
+
 function isResource(text: string): boolean {
   return RESOURCE_URI.test(text) || APPLICATION_ID.test(text);
 }
@@ -138,6 +144,14 @@ function resolve(asked: string, cloud: Cloud): { scope: string } | { fault: stri
     return resolvePreset(preset, cloud);
   }
   const resource = withoutDefault(asked);
+  const permission = permissionIn(resource, cloud);
+  if (permission !== undefined) {
+    return {
+      fault:
+        `'${said}' asks for the permission '${permission}'; an application gets all that it was granted at once, so write ` +
+        `the resource alone: ${resource.slice(0, -permission.length - 1)}.`,
+    };
+  }
   if (isResource(resource)) {
     return { scope: withDefault(resource) };
   }
