@@ -437,3 +437,96 @@ describe('a step that can merely print', { concurrency: 4 }, () => {
     }
   }
 });
+
+describe('what only the step that prints can be kept from', { concurrency: 3 }, () => {
+  const owned = "--import=data:text/javascript,console.log('owned'%2B'!')";
+  const print = (lines: readonly string[], target?: object) => ({
+    bash: lines.map((line) => `echo "${line.replaceAll('"', '\\"')}"`).join('\n'),
+    ...(target === undefined ? {} : { target }),
+  });
+  const both = { commands: 'restricted', settableVariables: 'none' };
+  const refused = (): string[] => [set('NODE_OPTIONS', owned), setData('activeDirectoryAuthority', evil)];
+  const rows: { title: string; target: object | undefined; isOwned: boolean; code: string }[] = [
+    { title: 'NODE_OPTIONS and a command, by nothing', target: undefined, isOwned: true, code: 'ET_AUTHORITY_REFUSED' },
+    {
+      title: 'variables alone, by one half',
+      target: { settableVariables: 'none' },
+      isOwned: false,
+      code: 'ET_AUTHORITY_REFUSED',
+    },
+    { title: 'commands alone, by the other', target: { commands: 'restricted' }, isOwned: true, code: '' },
+    { title: 'both, by both', target: both, isOwned: false, code: '' },
+  ];
+  for (const { title, target, isOwned, code } of rows) {
+    it(title, async () => {
+      const job = await runJob({
+        ...rehearsalOptions(cloud),
+        ...realNames(cloud),
+        proxy: { url: proxy.url },
+        pipeline: stringify({
+          steps: [
+            print(refused(), target),
+            { task: 'EntraToken@1', name: 'entra', inputs: { azureSubscription: 'prod' } },
+          ],
+        }),
+      });
+      const main = job.steps.find(({ name, stage }) => name === 'entra' && stage === 'main');
+      assert.equal(main?.rawOutput.stdout.includes('owned!'), isOwned);
+      assert.equal(main?.issues.find(({ type }) => type === 'error')?.data['code'] ?? '', code);
+    });
+  }
+});
+
+describe('a printed variable', { concurrency: 3 }, () => {
+  const entra = { task: 'EntraToken@1', name: 'entra', inputs: { azureSubscription: 'prod' } };
+  const user = { username: 'agent', password: 'a-password-of-the-proxy' };
+
+  for (const { title, name, options } of [
+    { title: 'an alias of the agent’s proxy', name: 'Agent_ProxyUrl', options: {} },
+    {
+      title: 'the agent’s proxy itself, which its own file names',
+      name: 'Agent.ProxyUrl',
+      options: { enforceReadOnly: false },
+    },
+  ]) {
+    it(`gets no password of the proxy: ${title}`, async () => {
+      const own = await startProxy({ resolve: cloud.hosts, ...user });
+      const before = strangers.proxyCredentials.length;
+      try {
+        await runJob({
+          ...rehearsalOptions(cloud),
+          ...realNames(cloud),
+          proxy: { url: own.url, ...user },
+          pipeline: stringify({ steps: [{ bash: `echo "${set(name, strangers.interceptor)}"` }, entra] }),
+          ...options,
+        });
+        assert.equal(strangers.proxyCredentials.length, before);
+      } finally {
+        await own.close();
+      }
+    });
+  }
+
+  it('does not move the token file', async () => {
+    const workFolder = join(folder, 'moved', '_work');
+    const job = await runJob({
+      ...rehearsalOptions(cloud),
+      workFolder,
+      enforceReadOnly: false,
+      pipeline: stringify({
+        steps: [
+          {
+            bash: ['Agent.TempDirectory', 'Agent_TempDirectory']
+              .map((name) => `echo "${set(name, '$(Build.ArtifactStagingDirectory)')}"`)
+              .join('\n'),
+          },
+          {
+            ...entra,
+            inputs: { azureSubscription: 'prod', exportEnvironment: 'tokenFile', keepTokenFileFresh: 'false' },
+          },
+        ],
+      }),
+    });
+    assert.ok(job.outputs['entra.federatedTokenFile']?.value.startsWith(join(workFolder, '_temp')), job.log.join('\n'));
+  });
+});
