@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
@@ -6,6 +6,37 @@ import { bundleFolder, readJson, root } from './layout.ts';
 
 /** The programs of the task; each becomes one file of the package. */
 export const programs = ['step', 'clean-up', 'background'] as const;
+
+/**
+ * The libraries, each a file of its own that the programs share, with what they use of it. It is read and compiled when
+ * it is needed, and not with the program.
+ */
+export const libraries: Readonly<
+  Record<string, readonly { readonly from: string; readonly names: readonly string[] }[]>
+> = {
+  'azure-pipelines-task-lib': [
+    {
+      from: 'azure-pipelines-task-lib/task.js',
+      names: [
+        'command',
+        'getEndpointAuthorization',
+        'getEndpointUrl',
+        'getInput',
+        'getTaskVariable',
+        'getVariable',
+        'setSecret',
+        'setStdStream',
+        'setTaskVariable',
+        'setVariable',
+      ],
+    },
+  ],
+  'azure-devops-node-api': [
+    { from: 'azure-devops-node-api/AdoHttpClientBases.js', names: ['AdoHttpClient', 'AdoRestClient'] },
+    { from: 'azure-devops-node-api/handlers/bearertoken.js', names: ['BearerCredentialHandler'] },
+  ],
+  'msal-node': [{ from: '@azure/msal-node', names: ['ConfidentialClientApplication'] }],
+};
 
 /** What starts them, on any Node; it goes into the package as it is written. */
 export const doors = ['main', 'post-job', 'newer-node'] as const;
@@ -23,36 +54,136 @@ export const leftOut: Readonly<Record<string, { readonly of: string; readonly wh
   './externaloutput': { of: 'task-lib', why: 'reads the output of such programs' },
   minimatch: { of: 'task-lib', why: 'searches for files; this task searches for none' },
   './lib-resource': { of: 'task-lib', why: 'holds its sentences in nine languages; the task has its own' },
+  semver: { of: 'task-lib', why: 'compares versions; a comparison of three numbers takes its place' },
+  './OnBehalfOfClient.mjs': {
+    of: 'MSAL',
+    why: 'exchanges a user’s token; this task has the client credentials flow alone',
+  },
+  './UsernamePasswordClient.mjs': { of: 'MSAL', why: 'signs in with a password' },
+  './UserFederatedIdentityCredentialClient.mjs': { of: 'MSAL', why: 'gets a token for a user' },
+  '../protocol/Authorize.mjs': { of: 'MSAL', why: 'begins a sign-in in a browser' },
+  './client/AuthorizationCodeClient.mjs': { of: 'MSAL', why: 'completes a sign-in in a browser' },
+  './client/RefreshTokenClient.mjs': { of: 'MSAL', why: 'renews a user’s token' },
+  './client/SilentFlowClient.mjs': { of: 'MSAL', why: 'reads a user’s token from the cache' },
+  './serializer/Serializer.mjs': { of: 'MSAL', why: 'saves its cache' },
+  './serializer/Deserializer.mjs': { of: 'MSAL', why: 'loads its cache' },
 };
 
-/** Parts of Node that libraries load at their start but need late or never; loaded when they are first touched. */
-const loadedLate: Readonly<Record<string, string>> = {
-  child_process: 'task-lib, for running programs',
-  zlib: 'typed-rest-client, for compressed answers',
+/** Parts of Node that are needed late or never: loaded when they are first touched, and not with what imports them. */
+const loadedLate: Readonly<Record<string, { readonly for: string; readonly functions?: readonly string[] }>> = {
+  child_process: { for: 'task-lib, for running programs' },
+  zlib: { for: 'typed-rest-client, for compressed answers' },
+  'node:child_process': { for: 'the background process and icacls.exe', functions: ['spawn', 'spawnSync'] },
+  'node:fs/promises': { for: 'the pod’s token', functions: ['open', 'stat'] },
 };
+
+/** All that task-lib asks of semver: whether one version, of Node or of the agent, is before another. */
+const semver = `
+  const numbers = (version) => version.split(/[.+-]/).map(Number);
+  exports.lt = (version, other) => {
+    const [theirs, ours] = [numbers(other), numbers(version)];
+    const at = [0, 1, 2].find((place) => ours[place] !== theirs[place]);
+    return at !== undefined && ours[at] < theirs[at];
+  };
+`;
 
 const leaveOut: Plugin = {
   name: 'leave-out',
-  setup({ onResolve, onLoad }) {
+  setup({ onResolve, onLoad, resolve }) {
     const names = Object.keys(leftOut).map((name) => name.replace(/[./]/g, '\\$&'));
-    onResolve({ filter: new RegExp(`^(?:${names.join('|')})$`) }, ({ path }) => ({ path, namespace: 'left-out' }));
-    onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
-      contents: `module.exports = new Proxy({}, { get(target, name) {
-        if (name === '__esModule' || name === 'then') return undefined;
-        return function leftOut() { throw new Error(${JSON.stringify(`${path} is left out of the bundle`)}); };
-      } });`,
-    }));
+    onResolve({ filter: new RegExp(`^(?:${names.join('|')})$`) }, async ({ path, pluginData, ...from }) => {
+      if (pluginData === 'as it is') {
+        return undefined;
+      }
+      const found = path.endsWith('.mjs') ? await resolve(path, { ...from, pluginData: 'as it is' }) : undefined;
+      return { path, namespace: 'left-out', pluginData: found?.path, sideEffects: false };
+    });
+    onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path, pluginData }) => {
+      const failing = `function leftOut() { throw new Error(${JSON.stringify(`${path} is left out of the bundle`)}); }`;
+      if (path === 'semver') {
+        return { contents: semver };
+      }
+      if (typeof pluginData === 'string') {
+        return {
+          contents: exportsOf(pluginData)
+            .map((name) => `export ${failing.replace('leftOut', name)}`)
+            .join('\n'),
+        };
+      }
+      return {
+        contents: `module.exports = new Proxy({}, { get(target, name) {
+          if (name === '__esModule' || name === 'then') return undefined;
+          return ${failing};
+        } });`,
+      };
+    });
+  },
+};
+
+/** The names that a module of MSAL exports. */
+function exportsOf(path: string): string[] {
+  const [, names = ''] = /^export \{ (.*) \};$/m.exec(readFileSync(path, 'utf8')) ?? [];
+  return names.split(', ');
+}
+
+/** MSAL’s package does not say, as its common part does, that what nobody uses of it may be left out. */
+const shakeMsal: Plugin = {
+  name: 'shake-msal',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^\./ }, async ({ path, pluginData, ...from }) =>
+      pluginData !== 'as it is' && from.importer.includes('@azure/msal-node')
+        ? { ...(await resolve(path, { ...from, pluginData: 'as it is' })), sideEffects: false }
+        : undefined,
+    );
   },
 };
 
 const loadLate: Plugin = {
   name: 'load-late',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: new RegExp(`^(?:${Object.keys(loadedLate).join('|')})$`) }, ({ path, importer }) =>
-      importer.includes('node_modules') ? { path, namespace: 'loaded-late' } : undefined,
+    onResolve({ filter: new RegExp(`^(?:${Object.keys(loadedLate).join('|')})$`) }, ({ path, importer, namespace }) =>
+      namespace === 'loaded-late' || importer.includes('node_modules') === path.startsWith('node:')
+        ? undefined
+        : { path, namespace: 'loaded-late' },
     );
-    onLoad({ filter: /.*/, namespace: 'loaded-late' }, ({ path }) => ({
-      contents: `module.exports = new Proxy({}, { get: (target, name) => require('node:${path}')[name] });`,
+    onLoad({ filter: /.*/, namespace: 'loaded-late' }, ({ path }) => {
+      const part = `require('node:${path.replace('node:', '')}')`;
+      const functions = loadedLate[path]?.functions;
+      return {
+        contents:
+          functions === undefined
+            ? `module.exports = new Proxy({}, { get: (target, name) => ${part}[name] });`
+            : functions.map((name) => `export const ${name} = (...given) => ${part}.${name}(...given);`).join('\n'),
+      };
+    });
+  },
+};
+
+/** In the programs, an import of a library is one of its file. */
+const shareLibraries: Plugin = {
+  name: 'share-libraries',
+  setup({ onResolve }) {
+    for (const [name, parts] of Object.entries(libraries)) {
+      for (const { from } of parts) {
+        onResolve({ filter: new RegExp(`^${from.replace(/[./]/g, '\\$&')}$`) }, () => ({
+          path: `./${name}.js`,
+          external: true,
+        }));
+      }
+    }
+  },
+};
+
+/** The file of a library: what the programs use of it. */
+const libraryEntries: Plugin = {
+  name: 'library-entries',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^library:/ }, ({ path }) => ({ path, namespace: 'library' }));
+    onLoad({ filter: /.*/, namespace: 'library' }, ({ path }) => ({
+      contents: (libraries[path.replace('library:', '')] ?? [])
+        .map(({ from, names }) => `export { ${names.join(', ')} } from '${from}';`)
+        .join('\n'),
+      resolveDir: root,
     }));
   },
 };
@@ -68,6 +199,8 @@ export const bundleOptions: BuildOptions = {
   // Escapes keep the text to one byte a character, which Node reads faster.
   charset: 'ascii',
   mainFields: ['module', 'main'],
+  // Of what is loaded late too, as a file of CommonJS: Node's loader of ES modules takes longer to start.
+  supported: { 'dynamic-import': false },
   logLevel: 'warning',
 };
 
@@ -80,18 +213,27 @@ export async function bundle(version?: string): Promise<Metafile> {
   mkdirSync(bundleFolder, { recursive: true });
   const manifest = readJson('package.json');
   const homepage = String(manifest['homepage']).replace(/#.*/, '');
-  const { metafile } = await build({
-    ...bundleOptions,
-    absWorkingDir: root,
-    entryPoints: programs.map((name) => join('tasks', 'EntraTokenV1', `${name}.ts`)),
-    outdir: bundleFolder,
-    plugins: [leaveOut, loadLate],
-    define: {
-      DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
-      TASK_VERSION: JSON.stringify(version ?? manifest['version']),
-    },
-    metafile: true,
-  });
+  const common = { ...bundleOptions, absWorkingDir: root, outdir: bundleFolder, metafile: true } as const;
+  const [own, others] = await Promise.all([
+    build({
+      ...common,
+      entryPoints: programs.map((name) => join('tasks', 'EntraTokenV1', `${name}.ts`)),
+      plugins: [shareLibraries, loadLate],
+      define: {
+        DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
+        TASK_VERSION: JSON.stringify(version ?? manifest['version']),
+      },
+    }),
+    build({
+      ...common,
+      entryPoints: Object.keys(libraries).map((name) => ({ in: `library:${name}`, out: name })),
+      plugins: [libraryEntries, leaveOut, shakeMsal, loadLate],
+    }),
+  ]);
+  const metafile = {
+    inputs: { ...own.metafile.inputs, ...others.metafile.inputs },
+    outputs: { ...own.metafile.outputs, ...others.metafile.outputs },
+  };
   writeFileSync(join(bundleFolder, 'meta.json'), JSON.stringify(metafile));
   return metafile;
 }

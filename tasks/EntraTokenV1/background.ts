@@ -14,7 +14,7 @@ import { type AnswerQuery, serveAccessTokens } from './endpoint/access-tokens.ts
 import { wrongRequest } from './endpoint/answers.ts';
 import { serveIdTokens } from './endpoint/id-tokens.ts';
 import { listen } from './endpoint/server.ts';
-import type { Exchange } from './exchange/exchange.ts';
+import { type Exchange, loadExchange } from './exchange/exchange.ts';
 import { errorCode, Failure } from './failure/failure.ts';
 import { type FreshIdToken, requestIdToken } from './id-token/azure-devops.ts';
 import { HeldIdTokens, type IdTokens } from './id-token/held-id-tokens.ts';
@@ -173,7 +173,7 @@ async function startEndpoint(
       throw new TypeError('no access tokens');
     }
     // MSAL takes its place in memory when the first token is asked for, and not before.
-    loading ??= import('./exchange/exchange.ts').then(({ createExchange }) =>
+    loading ??= loadExchange().then((createExchange) =>
       createExchange({ ...accessTokens, clientId, idToken: idTokens.toExchange, send: sendToEntra, mask }),
     );
     return (await loading)(scope, correlationId);

@@ -1,6 +1,6 @@
 import type { Agent } from './agent/agent.ts';
 import type { Surroundings } from './agent/surroundings.ts';
-import type { AccessToken } from './exchange/exchange.ts';
+import { type AccessToken, loadExchange } from './exchange/exchange.ts';
 import { unforeseen } from './failure/failure.ts';
 import { ConnectionPool } from './network/pool.ts';
 import { type Network, proxyFor, readNetwork } from './network/settings.ts';
@@ -8,9 +8,10 @@ import { agentTrust } from './network/trust.ts';
 import { createWire } from './network/wire.ts';
 import { explain, type WayToEntra } from './publish/explain.ts';
 import { exportFacts, setExports } from './publish/exports.ts';
-import type { Provided } from './publish/later-steps.ts';
+import { type Provided, provideForLaterSteps } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
 import { reportFederation, reportIdentity, reportRetirement, reportTokens } from './publish/report.ts';
+import { reportEndpoint } from './publish/report-endpoint.ts';
 import type { Source } from './request/identity.ts';
 import { rememberPod } from './request/pod.ts';
 import { type Request, readRequest } from './request/request.ts';
@@ -39,7 +40,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   if (!mayBeBound(request.source) && request.cloud.name !== 'AzureStack') {
     pool.warm(new URL(request.authority));
   }
-  const [source, { createExchange }] = await Promise.all([opening, import('./exchange/exchange.ts')]);
+  const [source, createExchange] = await Promise.all([opening, loadExchange()]);
   reportRetirement(request, source, agent);
   const reportDetails = (isOpen: boolean): void => reportFederation(request, source, surroundings.now(), isOpen, agent);
 
@@ -62,7 +63,6 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
   const provided = await provide(request, source, network, agent, surroundings);
   if (provided.endpoint !== undefined) {
-    const { reportEndpoint } = await import('./publish/report-endpoint.ts');
     reportEndpoint(provided.endpoint, request.job, agent);
   }
   publish(request, source, tokens, provided, agent);
@@ -73,7 +73,6 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   }
 }
 
-/** What most steps do not ask for is not loaded either. */
 async function provide(
   request: Request,
   source: OpenSource,
@@ -84,7 +83,6 @@ async function provide(
   if (request.exports.size === 0 && request.endpoint.size === 0) {
     return { tokenFile: undefined, endpoint: undefined };
   }
-  const { provideForLaterSteps } = await import('./publish/later-steps.ts');
   return provideForLaterSteps(request, source, network, agent, surroundings);
 }
 

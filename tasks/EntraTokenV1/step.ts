@@ -1,9 +1,11 @@
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Agent } from './agent/agent.ts';
+import { type Agent, pipelineAgent } from './agent/agent.ts';
 import { removeKeptCode } from './agent/earlier-versions.ts';
 import { markProcess } from './background/processes.ts';
+import { unforeseen } from './failure/failure.ts';
 import { prepareEnvironment, processOrigins } from './origins/process.ts';
+import { run } from './run.ts';
 
 const above = process.ppid;
 /** Which process started the step: the one above, unless newer-node.js stands between and tells its own. */
@@ -77,8 +79,7 @@ async function main(): Promise<void> {
   process.stdout.cork();
   const origins = processOrigins(__dirname);
   const withheld = prepareEnvironment(origins);
-  const [{ pipelineAgent }, { run }] = await Promise.all([import('./agent/agent.ts'), import('./run.ts')]);
-  const agent = pipelineAgent(origins, withheld);
+  const agent = await pipelineAgent(origins, withheld);
   process.on('uncaughtException', (error) => void fail(agent, error));
   // A step that ends without a word has succeeded in the agent's eyes; one that never came to its end must not.
   process.once('beforeExit', () => void fail(agent, new Error('the step came to no end')));
@@ -104,7 +105,6 @@ async function main(): Promise<void> {
 
 async function fail(agent: Agent, error: unknown): Promise<void> {
   undoAll();
-  const { unforeseen } = await import('./failure/failure.ts');
   agent.fail(unforeseen(error));
   exitWhenFlushed();
 }

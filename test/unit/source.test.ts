@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createExchange } from '../../tasks/EntraTokenV1/exchange/exchange.ts';
+import { loadExchange } from '../../tasks/EntraTokenV1/exchange/exchange.ts';
 import type { Code } from '../../tasks/EntraTokenV1/failure/catalogue.ts';
 import { Failure } from '../../tasks/EntraTokenV1/failure/failure.ts';
 import { readIdToken } from '../../tasks/EntraTokenV1/id-token/id-token.ts';
@@ -294,7 +294,8 @@ test('a renewal that fails tells why, and the next exchange asks again', async (
 });
 
 /** An exchange with an Entra that gives one answer. */
-function exchange(reply: Answer, claims?: string) {
+async function exchange(reply: Answer, claims?: string) {
+  const createExchange = await loadExchange();
   return createExchange({
     authority: 'https://login.local',
     tenantId: 'tenant',
@@ -327,7 +328,8 @@ for (const { title, change, expiresIn, refreshIn } of [
 ]) {
   test(`a token answer ${title} is taken`, async () => {
     const before = Date.now();
-    const given = await exchange(answer(200, JSON.stringify({ ...token, ...change })))('https://x/.default');
+    const give = await exchange(answer(200, JSON.stringify({ ...token, ...change })));
+    const given = await give('https://x/.default');
     const after = Date.now();
     // MSAL counts in whole seconds.
     const isIn = (seconds: number, instant = 0): boolean =>
@@ -392,7 +394,8 @@ for (const { title, body, status = 200, code } of [
   { title: 'an error page', body: '<html>', status: 400, code: 'ET_ENTRA_ANSWER' },
 ]) {
   test(`an answer of Entra that is ${title} ends in ${code}, and quotes nothing`, async () => {
-    await assert.rejects(exchange(answer(status, body))('https://x/.default'), (error: Error) => {
+    const give = await exchange(answer(status, body));
+    await assert.rejects(give('https://x/.default'), (error: Error) => {
       assert.ok(error instanceof Failure, error.message);
       assert.equal(error.code, code);
       assert.ok(!error.line().includes('<html>') && !error.line().includes(': y'));
@@ -426,7 +429,8 @@ for (const [numbers, code] of [
   test(`AADSTS ${numbers.join(', ')}: ${code}`, async () => {
     for (const number of numbers) {
       const body = JSON.stringify({ error: 'x', error_codes: [number], error_description: 'AADSTS1: y' });
-      await assert.rejects(exchange(answer(400, body))('https://x/.default'), {
+      const give = await exchange(answer(400, body));
+      await assert.rejects(give('https://x/.default'), {
         code,
         message: new RegExp(`AADSTS${number}\\b`),
       });

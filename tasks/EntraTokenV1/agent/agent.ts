@@ -1,5 +1,4 @@
 import { Writable } from 'node:stream';
-import * as tl from 'azure-pipelines-task-lib/task.js';
 import { Failure } from '../failure/failure.ts';
 import { environmentName } from '../origins/environment.ts';
 import type { Origins } from '../origins/origins.ts';
@@ -7,6 +6,8 @@ import { isRecord } from '../text/json.ts';
 import { PieceGuard } from '../text/piece-guard.ts';
 import { printableForms, Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
+
+type TaskLib = typeof import('azure-pipelines-task-lib/task.js');
 
 /** A service connection as the agent hands it to the step. */
 export interface Endpoint {
@@ -58,11 +59,13 @@ export interface Agent {
 const LONGEST_LINE = 16_000;
 
 /**
- * The agent behind azure-pipelines-task-lib, whose one door this is.
+ * Loads azure-pipelines-task-lib, whose one door this is, and gives the agent behind it. The library reads the whole
+ * environment while it is loaded.
  * @param origins as they were before the library was loaded
  * @param withheld variables that the library was not to see, by their names
  */
-export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, string>): Agent {
+export async function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, string>): Promise<Agent> {
+  const tl = await import('azure-pipelines-task-lib/task.js');
   // The library's own handlers print the message and stack of whatever was thrown, which may quote a secret.
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
@@ -114,7 +117,7 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
     },
     variable: (name) => (counts(name) ? (withheld.get(name) ?? (tl.getVariable(name) || undefined)) : undefined),
     secretVariable: (name) => {
-      const value = counts(name) ? (withheld.get(name) ?? (readSilently(name)?.trim() || undefined)) : undefined;
+      const value = counts(name) ? (withheld.get(name) ?? (readSilently(tl, name)?.trim() || undefined)) : undefined;
       if (value !== undefined && !/[\r\n]/.test(value)) {
         mask(value);
         guard(value);
@@ -126,7 +129,7 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
       for (const part of ['AUTH', 'DATA']) {
         refuseImpostors(`ENDPOINT_${part}_${id}`, `a part of the connection ${printable(id, 60)}`);
       }
-      return readEndpoint(id, origins);
+      return readEndpoint(tl, id, origins);
     },
     endpointUrl: (id) => {
       refuseImpostors(`ENDPOINT_URL_${id}`, `the address of the connection ${printable(id, 60)}`);
@@ -160,7 +163,7 @@ export function pipelineAgent(origins: Origins, withheld: ReadonlyMap<string, st
 }
 
 /** The library writes each variable that it reads to the debug log, the secret ones too. */
-function readSilently(name: string): string | undefined {
+function readSilently(tl: TaskLib, name: string): string | undefined {
   tl.setStdStream(new Writable({ write: (_chunk, _encoding, done) => done() }));
   try {
     return tl.getVariable(name);
@@ -175,7 +178,7 @@ function readSilently(name: string): string | undefined {
  * accessor for one data value takes a variable `ENDPOINT_DATA_…` for what the connection lacks; the JSON of all data has
  * only what the connection has.
  */
-function readEndpoint(id: string, origins: Origins): Endpoint | undefined {
+function readEndpoint(tl: TaskLib, id: string, origins: Origins): Endpoint | undefined {
   let authorization: unknown;
   try {
     authorization = tl.getEndpointAuthorization(id, true);

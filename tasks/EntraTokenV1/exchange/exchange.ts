@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { ConfidentialClientApplication, type INetworkModule, type NetworkRequestOptions } from '@azure/msal-node';
+import type { ConfidentialClientApplication, INetworkModule, NetworkRequestOptions } from '@azure/msal-node';
 import { Failure } from '../failure/failure.ts';
 import type { IdToken } from '../id-token/id-token.ts';
 import type { Answer, Send } from '../network/wire.ts';
@@ -34,12 +34,17 @@ export interface ExchangeOptions {
  */
 export type Exchange = (scope: string, correlationId?: string) => Promise<AccessToken>;
 
-/** The exchange of one client in one tenant, by MSAL over our own wire. */
-export function createExchange(options: ExchangeOptions): Exchange {
+/** Loads MSAL, and gives what makes the exchange of one client in one tenant by MSAL over our own wire. */
+export async function loadExchange(): Promise<(options: ExchangeOptions) => Exchange> {
+  const { ConfidentialClientApplication: Application } = await import('@azure/msal-node');
+  return (options) => createExchange(Application, options);
+}
+
+function createExchange(Application: typeof ConfidentialClientApplication, options: ExchangeOptions): Exchange {
   const { authority, tenantId, clientId } = options;
   const tokenEndpoint = `${authority}/${tenantId}/oauth2/v2.0/token`;
   const seen = new Map<string, Failure>();
-  const application = new ConfidentialClientApplication({
+  const application = new Application({
     auth: {
       clientId,
       authority: `${authority}/${tenantId}`,

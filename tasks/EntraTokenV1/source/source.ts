@@ -4,6 +4,7 @@ import { Failure } from '../failure/failure.ts';
 import { type FreshIdToken, type IdTokenRequest, requestIdToken } from '../id-token/azure-devops.ts';
 import { type IdToken, readIdToken } from '../id-token/id-token.ts';
 import { bindingAuthorities, bindingPool, readIdentityBinding, throughProxy } from '../id-token/identity-binding.ts';
+import { readTokenFile } from '../id-token/kubernetes.ts';
 import type { ConnectionPool } from '../network/pool.ts';
 import { SHORTEST_TRY_MS } from '../network/retry.ts';
 import { createWire, type Send, type WireSurroundings } from '../network/wire.ts';
@@ -222,7 +223,6 @@ function idTokenRequest({ source, job }: Request): IdTokenRequest {
 
 async function openKubernetes(file: TokenFile, surroundings: SourceSurroundings): Promise<OpenSource> {
   const binding = readIdentityBinding(file.binding);
-  const { readTokenFile } = await import('../id-token/kubernetes.ts');
   const read = (): Promise<IdToken> =>
     readTokenFile({
       path: file.path,
