@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { JobOptions } from './job.ts';
 
 /**
@@ -25,17 +25,20 @@ export function writeAgentFiles(
   }
 }
 
-/** Node's binaries where the agent has them: below its own folder. Gives the path of the one for a handler. */
-export function placeNodes(home: string, nodes: { node20: string; node24: string }): typeof nodes {
-  const place = (folder: string, binary: string): string => {
-    const bin = join(home, 'externals', folder, 'bin');
-    mkdirSync(bin, { recursive: true });
-    const path = join(bin, 'node');
-    rmSync(path, { force: true });
-    symlinkSync(binary, path);
-    return path;
-  };
-  return { node20: place('node20_1', nodes.node20), node24: place('node24', nodes.node24) };
+/** Puts those of Node's binaries that are given where the agent has them: below its own folder. Gives their paths there. */
+export function placeNodes(
+  home: string,
+  nodes: Readonly<Record<string, string | undefined>>,
+): (folder: string) => string {
+  const place = (folder: string): string => join(home, 'externals', folder, 'bin', 'node');
+  for (const [folder, binary] of Object.entries(nodes)) {
+    if (binary !== undefined) {
+      mkdirSync(dirname(place(folder)), { recursive: true });
+      rmSync(place(folder), { force: true });
+      symlinkSync(binary, place(folder));
+    }
+  }
+  return place;
 }
 
 /** Whether an agent of this version is older than another. */

@@ -66,6 +66,11 @@ export interface JobOptions {
   machine?: Machine;
   /** Node's binaries; by default the one that runs this, or those of the machine. */
   node?: { node24?: string; node20?: string };
+  /**
+   * What an agent on Alpine starts instead of both, as long as no variable tells it to use another (agent:
+   * NodeHandler.cs). Of the others, it has those that are given.
+   */
+  node10?: string;
   /** Whether the handler Node24 runs on Node 24; if not, its file runs on Node 20. Default true. */
   useNode24?: boolean;
   /** Takes this handler instead of the preferred one. */
@@ -290,11 +295,7 @@ class Job {
       for (const [key, value] of Object.entries(data))
         data[key] = expand(value, { variables: this.#variables, worker });
     }
-    const nodes = {
-      node20: options.node?.node20 ?? machine?.node.node20 ?? process.execPath,
-      node24: options.node?.node24 ?? machine?.node.node24 ?? process.execPath,
-    };
-    const { node20, node24 } = machine === undefined && hasAgentFiles ? placeNodes(workspace.home, nodes) : nodes;
+    const nodeFor = this.#placeNodes(workspace);
     if (hasAgentFiles) writeAgentFiles(workspace.home, options);
     return {
       masker: this.#masker,
@@ -308,7 +309,7 @@ class Job {
       workspace,
       variablesWin: isBefore(agentVersion, '5.277.0'),
       systemEndpointIsOpen: isBefore(agentVersion, '4.274.1'),
-      nodeFor: (handler) => (handler === 'Node24' && options.useNode24 !== false ? node24 : node20),
+      nodeFor,
       forcedHandler: options.handler,
       waits: {
         interruptMs: 7500,
@@ -444,6 +445,22 @@ class Job {
     if (record.commandResult !== undefined) record.result = mergeResults(record.result, record.commandResult);
     if (record.result === 'Failed' && definition.continueOnError) record.result = 'SucceededWithIssues';
     record.section(`Finishing: ${step.displayName}`);
+  }
+
+  /** Puts Node's binaries where the agent has them, and says which it starts for a handler. */
+  #placeNodes({ home }: Workspace): StepHost['nodeFor'] {
+    const { node, node10, machine, hasAgentFiles = true, useNode24 = true } = this.#options;
+    if (node10 !== undefined) {
+      const place = placeNodes(home, { node10, node20_1: node?.node20, node24: node?.node24 });
+      return () => place('node10');
+    }
+    const node20 = node?.node20 ?? machine?.node.node20 ?? process.execPath;
+    const node24 = node?.node24 ?? machine?.node.node24 ?? process.execPath;
+    if (machine !== undefined || !hasAgentFiles) {
+      return (handler) => (handler === 'Node24' && useNode24 ? node24 : node20);
+    }
+    const place = placeNodes(home, { node20_1: node20, node24 });
+    return (handler) => place(handler === 'Node24' && useNode24 ? 'node24' : 'node20_1');
   }
 
   /** Ends what the steps left running (agent: JobExtension.cs). */

@@ -35,7 +35,7 @@ export async function endStep(
   cloud: Cloud,
   ending: Ending,
   delayMs: number,
-  options: Pick<JobOptions, 'node'> = {},
+  options: Pick<JobOptions, 'node' | 'node10'> = {},
 ): Promise<EndedStep> {
   const stop = new AbortController();
   let lookupId = '';

@@ -29,7 +29,7 @@ export type Moment =
 export async function killAgent(
   cloud: Cloud,
   moment: Moment,
-  options: Pick<JobOptions, 'node' | 'environment'> = {},
+  options: Pick<JobOptions, 'node' | 'node10' | 'environment'> = {},
 ): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'killed-agent-'));
   const gate = join(folder, 'open');

@@ -19,7 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { doors } from '../../scripts/build.ts';
 import { readJson, root } from '../../scripts/layout.ts';
 import { Failure } from '../../tasks/EntraTokenV1/failure/failure.ts';
-import { type JobResult, runJob, type StepResult } from '../agent/job.ts';
+import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { endStep, printedBy } from '../later-steps/ended-step.ts';
 import { exportingStep, holdJob } from '../later-steps/held-job.ts';
@@ -29,6 +29,9 @@ import { rehearsalOptions } from '../rehearsal.ts';
 import { layOut, noOldNodes, oldNode } from './nodes.ts';
 
 const pipeline = 'steps: [{ task: EntraToken@1, name: entra, inputs: { azureSubscription: prod } }]';
+
+/** The Node that the agent starts, and those that it has beside it. */
+type Nodes = Pick<JobOptions, 'node' | 'node10'>;
 
 let cloud: Cloud;
 let scratch: string;
@@ -42,16 +45,21 @@ function agentWith(nodes: Readonly<Record<string, string | undefined>>): string 
   return layOut(mkdtempSync(join(scratch, 'agent-')), nodes);
 }
 
+/** A program that gives a version as Node would, and for everything else a word. */
+function fake(version: string, word: string, exitCode = 0): string {
+  return program(`#!/bin/sh\nif [ "$1" = -p ]; then echo ${version}; exit ${exitCode}; fi\necho ${word}\n`);
+}
+
 /** A program that is none, or not for this machine. */
-function program(name: string, content: string | Buffer): string {
-  const path = join(mkdtempSync(join(scratch, 'program-')), name);
+function program(content: string | Buffer): string {
+  const path = join(mkdtempSync(join(scratch, 'program-')), 'node');
   writeFileSync(path, content);
   chmodSync(path, 0o755);
   return path;
 }
 
-async function run(node: string): Promise<JobResult> {
-  return await runJob({ ...rehearsalOptions(cloud), pipeline, node: { node20: node, node24: node } });
+async function run(nodes: Nodes): Promise<JobResult> {
+  return await runJob({ ...rehearsalOptions(cloud), pipeline, ...nodes });
 }
 
 /** The line of the failure, as the rest of the task would write it. */
@@ -59,6 +67,8 @@ function line(happened: string): string {
   const home = String(readJson('package.json')['homepage']).replace(/#.*/, '');
   return new Failure('ET_NODE_VERSION', happened).line().replace('https://docs.example', `${home}/blob/main/docs`);
 }
+
+const alpine: Nodes = { node10: oldNode(10).path, node: { node24: process.execPath } };
 
 describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
   before(async () => {
@@ -73,7 +83,7 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
   for (const major of [6, 10, 16, 18] as const) {
     it(`the step says in one red line what to set, and post-job fails nothing: Node ${major}`, async () => {
       const { version, path } = oldNode(major);
-      const result = await run(path);
+      const result = await run({ node10: path });
       const [main, post] = [stageOf(result, 'main'), stageOf(result, 'post')];
       const said = line(`The step was started with Node ${version}, and this task needs Node 20 or later.`);
       assert.deepEqual(
@@ -87,31 +97,17 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
     });
   }
 
-  const brought: readonly { why: string; nodes: () => Record<string, string | undefined> }[] = [
-    { why: 'Node 24', nodes: () => ({ node24: process.execPath }) },
-    { why: 'Node 20', nodes: () => ({ node20_1: process.execPath }) },
-    { why: 'one with a longer name', nodes: () => ({ node24_glibc217: process.execPath }) },
+  const brought: readonly { why: string; node: NonNullable<Nodes['node']> }[] = [
+    { why: 'Node 24', node: { node24: process.execPath } },
+    { why: 'Node 20', node: { node20: process.execPath } },
     {
-      why: 'one after one that lacks its loader',
-      nodes: () => ({ node24: program('node', '#!/lib/ld-missing.so.1\n'), node20_1: process.execPath }),
-    },
-    {
-      why: 'one after one for another processor',
-      nodes: () => ({ node24: program('node', otherProcessor()), node20_1: process.execPath }),
-    },
-    {
-      why: 'one after one that is too old for its name',
-      nodes: () => ({ node24: oldNode(18).path, node20_1: process.execPath }),
-    },
-    { why: 'one after an empty folder', nodes: () => ({ node24: undefined, node20_1: process.execPath }) },
-    {
-      why: 'one after one that fails',
-      nodes: () => ({ node24: program('node', '#!/bin/sh\nexit 3\n'), node20_1: process.execPath }),
+      why: 'Node 20, where Node 24 is too old for its name',
+      node: { node24: oldNode(18).path, node20: process.execPath },
     },
   ];
-  for (const { why, nodes } of brought) {
+  for (const { why, node } of brought) {
     it(`both stages run with the Node that the agent has beside it: ${why}`, async () => {
-      const result = await run(agentWith({ node10: oldNode(10).path, ...nodes() }));
+      const result = await run({ node10: oldNode(10).path, node });
       assert.equal(result.result, 'Succeeded', result.log.join('\n'));
       assert.match(result.outputs['entra.accessToken']?.value ?? '', /^ey/);
       assert.deepEqual(
@@ -126,39 +122,12 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
     });
   }
 
-  it('the binary itself need not be a link', async () => {
-    const agent = agentWith({ node10: undefined, node24: process.execPath });
-    copyFileSync(oldNode(10).path, agent);
-    assert.equal((await run(agent)).result, 'Succeeded');
-  });
-
-  it('the line names what the agent has and cannot run', async () => {
-    const broken = { node24: program('node', '#!/lib/ld-missing.so.1\n'), node20_1: oldNode(18).path };
-    const main = stageOf(await run(agentWith({ node10: oldNode(10).path, ...broken })), 'main');
-    const said = line(
-      `The step was started with Node ${oldNode(10).version}, and this task needs Node 20 or later. The agent also has ` +
-        'node24 and node20_1, which cannot run here.',
-    );
-    assert.deepEqual(
-      main.issues.map(({ message }) => message),
-      [said],
-    );
-  });
-
-  it('no other folder than the agent’s own is searched', async () => {
-    const tools = join(mkdtempSync(join(scratch, 'tools-')), 'tools');
-    renameSync(join(agentWith({ node10: oldNode(10).path, node24: process.execPath }), '..', '..', '..'), tools);
-    const main = stageOf(await run(join(tools, 'node10', 'bin', 'node')), 'main');
-    assert.match(main.issues[0]?.message ?? '', /^ET_NODE_VERSION: /);
-  });
-
   for (const clean of ['true', 'false']) {
     it(`the token file stays fresh to the end of the job: process.clean is ${clean}`, async () => {
-      const node = agentWith({ node10: oldNode(10).path, node24: process.execPath });
       const { variables, ...options } = rehearsalOptions(cloud);
       const job = await holdJob(cloud, exportingStep, {
         ...options,
-        node: { node20: node, node24: node },
+        ...alpine,
         variables: { ...variables, 'process.clean': clean },
       });
       // What stands between the agent and the step is gone; the background process looks every half second.
@@ -179,9 +148,8 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
     ['SIGKILL', [300, 500]],
   ] as const) {
     it(`${ending} ends the step all the same, and leaves no process and no file`, async () => {
-      const node = agentWith({ node10: oldNode(10).path, node24: process.execPath });
       for (const delayMs of delays) {
-        await endStep(cloud, ending, delayMs, { node: { node20: node, node24: node } });
+        await endStep(cloud, ending, delayMs, alpine);
       }
     });
   }
@@ -190,12 +158,11 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
     const silent = await startCloud();
     context.after(() => silent.close());
     silent.faults = [{ service: 'devops', do: { kind: 'silence' } }];
-    const node = agentWith({ node10: oldNode(10).path, node24: process.execPath });
     const stop = new AbortController();
     const running = runJob({
       ...rehearsalOptions(silent),
       pipeline,
-      node: { node20: node, node24: node },
+      ...alpine,
       cancel: stop.signal,
     });
     assert.ok(await within(30_000, () => silent.requests.length > 0));
@@ -208,9 +175,8 @@ describe('started with a Node that is too old,', { skip: noOldNodes }, () => {
   it('an agent that is killed takes the step with it', async (context) => {
     const silent = await startCloud();
     context.after(() => silent.close());
-    const node = agentWith({ node10: oldNode(10).path, node24: process.execPath });
     const moment = { step: 'entra', asking: 'devops' } as const;
-    const running = await killAgent(silent, moment, { node: { node20: node, node24: node } });
+    const running = await killAgent(silent, moment, alpine);
     assert.equal(running.length, 2, 'what the agent started, and the step');
   });
 });
@@ -262,6 +228,75 @@ describe('what the agent starts passes on', { skip: noOldNodes }, () => {
       }
     });
   }
+
+  const brought: readonly { why: string; nodes: () => Record<string, string | undefined>; ran: string | RegExp }[] = [
+    {
+      why: 'Node 24 before Node 20',
+      nodes: () => ({ node20_1: fake('20.1.0', '20'), node24: fake('24.1.0', '24') }),
+      ran: '24',
+    },
+    { why: 'one with a longer name', nodes: () => ({ node24_glibc217: fake('24.1.0', '24') }), ran: '24' },
+    {
+      why: 'the next one where one lacks its loader',
+      nodes: () => ({ node24: program('#!/lib/ld-missing.so.1\n'), node20_1: fake('20.1.0', '20') }),
+      ran: '20',
+    },
+    {
+      why: 'the next one where one is for another processor',
+      nodes: () => ({ node24: program(otherProcessor()), node20_1: fake('20.1.0', '20') }),
+      ran: '20',
+    },
+    {
+      why: 'the next one where one fails',
+      nodes: () => ({ node24: fake('24.1.0', '24', 3), node20_1: fake('20.1.0', '20') }),
+      ran: '20',
+    },
+    {
+      why: 'the next one where one is too old',
+      nodes: () => ({ node24: fake('18.1.0', '18'), node20_1: fake('20.1.0', '20') }),
+      ran: '20',
+    },
+    {
+      why: 'the next one where a folder is empty',
+      nodes: () => ({ node24: undefined, node20_1: fake('20.1.0', '20') }),
+      ran: '20',
+    },
+    {
+      why: 'no Node of another name',
+      nodes: () => ({ node16: fake('24.1.0', '16'), node20: fake('24.1.0', '20') }),
+      ran: /Node 10\S+, and this task needs Node 20 or later\. An/,
+    },
+    {
+      why: 'none that cannot run, and names it',
+      nodes: () => ({ node24: program('#!/lib/ld-missing.so.1\n'), node20_1: fake('18.1.0', '18') }),
+      ran: /The agent also has node24 and node20_1, which cannot run here\./,
+    },
+  ];
+  for (const { why, nodes, ran } of brought) {
+    it(`the step to ${why}`, () => {
+      const node = agentWith({ node10: oldNode(10).path, ...nodes() });
+      const { status, stdout, stderr } = spawnSync(node, [join(task, 'main.js')], { encoding: 'utf8' });
+      assert.deepEqual([status, stderr], [0, '']);
+      if (ran instanceof RegExp) assert.match(stdout, ran);
+      else assert.equal(stdout, `${ran}\n`);
+    });
+  }
+
+  it('the step to what is beside the binary itself, where that is no link', () => {
+    const node = agentWith({ node10: undefined, node24: fake('24.1.0', '24') });
+    copyFileSync(oldNode(10).path, node);
+    // As by a shell, which need not say where it found the program.
+    const { stdout } = spawnSync(node, [join(task, 'main.js')], { encoding: 'utf8', argv0: 'node' });
+    assert.equal(stdout, '24\n');
+  });
+
+  it('the step to no Node of a folder that is not the agent’s', () => {
+    const agent = agentWith({ node10: oldNode(10).path, node24: fake('24.1.0', '24') });
+    const tools = join(mkdtempSync(join(scratch, 'tools-')), 'tools');
+    renameSync(join(agent, '..', '..', '..'), tools);
+    const { stdout } = spawnSync(join(tools, 'node10', 'bin', 'node'), [join(task, 'main.js')], { encoding: 'utf8' });
+    assert.match(stdout, /ET_NODE_VERSION/);
+  });
 
   it('nothing more than a file to load where Node is new enough', () => {
     writeFileSync(join(task, 'step.js'), 'console.log(Object.keys(require.cache).length)');
