@@ -22,7 +22,6 @@ export const libraries: Readonly<
         'getEndpointAuthorization',
         'getEndpointUrl',
         'getInput',
-        'getTaskVariable',
         'getVariable',
         'setSecret',
         'setStdStream',
