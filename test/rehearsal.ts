@@ -11,7 +11,7 @@ import type { Cloud } from './cloud/cloud.ts';
 import { authorityHost, identityBindingAudience, organization } from './cloud/directory.ts';
 import { startProxy } from './cloud/proxy.ts';
 import { startTokenProxy } from './cloud/token-proxy.ts';
-import { testMachine } from './machine.ts';
+import { testMachine } from './on-windows.ts';
 
 /** The package that `npm run package` left. */
 export function packagedExtension(): string {

@@ -4,7 +4,7 @@ import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { missing } from '../missing.ts';
 import { type DebianProxy, type DebianProxyOptions, programOf, startSquid, startTinyproxy } from './debian-proxy.ts';
 import { realNames } from './real-names.ts';
-import { faultsOf, runStep } from './step.ts';
+import { faultsOf, runStep } from './run-step.ts';
 
 const start: Record<'squid' | 'tinyproxy', (program: string, options: DebianProxyOptions) => Promise<DebianProxy>> = {
   squid: startSquid,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { fuzzOnce } from './fuzz.ts';
-import { Clouds } from './step.ts';
+import { fuzzOnce } from './answer-generator.ts';
+import { Clouds } from './run-step.ts';
 
 /** A few of the cases of which `npm run soak` has ten thousand; the seed stands in the name of each. */
 const clouds = new Clouds();

@@ -1,6 +1,6 @@
 import { isConnectionFault } from '../cloud/faults.ts';
-import type { Row } from './places.ts';
-import { type Ended, faultsOf } from './step.ts';
+import type { Row } from './fault-table.ts';
+import { type Ended, faultsOf } from './run-step.ts';
 
 /** What one row of the table of faults is owed and did not get; empty where it got all. */
 export function judgeRow(row: Row, ended: Ended): string[] {

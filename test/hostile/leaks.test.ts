@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import type { Cloud, Fault } from '../cloud/cloud.ts';
 import { answers, hostileText } from '../cloud/faults.ts';
-import { everySecond } from '../some.ts';
+import { everySecond } from '../every-second.ts';
+import type { Service } from './fault-table.ts';
 import { LeakSearch } from './leaks.ts';
-import type { Service } from './places.ts';
-import { Clouds, type Ended, faultsOf, runStep } from './step.ts';
+import { Clouds, type Ended, faultsOf, runStep } from './run-step.ts';
 
 const clouds = new Clouds();
 after(() => clouds.close());

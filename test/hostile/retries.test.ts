@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { type Fault, startCloud } from '../cloud/cloud.ts';
 import { answers } from '../cloud/faults.ts';
-import { everySecond } from '../some.ts';
-import { Clouds, type Ended, faultsOf, runStep } from './step.ts';
+import { everySecond } from '../every-second.ts';
+import { Clouds, type Ended, faultsOf, runStep } from './run-step.ts';
 
 const clouds = new Clouds();
 after(() => clouds.close());

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type JobOptions, runJob } from '../agent/job.ts';
-import { testMachine } from '../machine.ts';
+import { testMachine } from '../on-windows.ts';
 
 // Written by the test itself.
 const options = JSON.parse(readFileSync(0, 'utf8')) as JobOptions;

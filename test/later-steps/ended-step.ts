@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type JobOptions, runJob, type StepResult } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
-import { onWindows } from '../machine.ts';
+import { onWindows } from '../on-windows.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { exportingStep } from './held-job.ts';
 import { PATIENCE_MS, processesOf, within } from './processes.ts';

@@ -9,8 +9,8 @@ import { STATUS_FILE } from '../../tasks/EntraTokenV1/background/token-folder.ts
 import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
-import { notOnWindows, onWindows } from '../machine.ts';
 import { whyMissing } from '../missing.ts';
+import { notOnWindows, onWindows } from '../on-windows.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
 import { type Ending, endStep, printedBy } from './ended-step.ts';
 import { exportingStep, holdJob } from './held-job.ts';

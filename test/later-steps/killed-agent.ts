@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { JobOptions, ProcessInfo } from '../agent/job.ts';
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
-import { onWindows } from '../machine.ts';
+import { onWindows } from '../on-windows.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { exportingStep, holdingStep } from './held-job.ts';
 import { PATIENCE_MS, processesOf, taskProcessesOf, within } from './processes.ts';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { startCloud } from '../cloud/cloud.ts';
 import { startProxy } from '../cloud/proxy.ts';
 import { realNames } from '../hostile/real-names.ts';
-import { runStep } from '../hostile/step.ts';
+import { runStep } from '../hostile/run-step.ts';
 
 const cloud = await startCloud();
 const user = { username: 'agent of corp', password: 'p@ss:w/rd-7' };

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { JobOptions } from '../agent/job.ts';
 import { startCloud } from '../cloud/cloud.ts';
-import { surroundings } from '../hostile/step.ts';
+import { surroundings } from '../hostile/run-step.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import type { CrowdEnd, CrowdOrders } from './crowd-jobs.ts';
 import type { Section } from './section.ts';

@@ -1,5 +1,5 @@
-import { fuzzOnce } from '../hostile/fuzz.ts';
-import { Clouds } from '../hostile/step.ts';
+import { fuzzOnce } from '../hostile/answer-generator.ts';
+import { Clouds } from '../hostile/run-step.ts';
 import { type Section, sideBySide } from './section.ts';
 
 function* numbers(from: number, count: number): Generator<number> {

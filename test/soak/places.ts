@@ -1,6 +1,6 @@
+import { type Row, rows } from '../hostile/fault-table.ts';
 import { judgeRow } from '../hostile/judge.ts';
-import { type Row, rows } from '../hostile/places.ts';
-import { Clouds, runStep } from '../hostile/step.ts';
+import { Clouds, runStep } from '../hostile/run-step.ts';
 import { type Section, sideBySide } from './section.ts';
 
 /** Longest that a step may take whose requests to one service all fail: its budget, and what a slow machine adds. */

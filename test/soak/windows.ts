@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../../scripts/layout.ts';
-import { endWindows, installWindows } from '../windows/install.ts';
+import { endWindows, installWindows } from '../windows/install-wine.ts';
 import type { Report, Section } from './section.ts';
 
 /** The folders of tests that run the packaged task; the rest of the tests have nothing of Windows in them. */

@@ -4,7 +4,7 @@ import { runJob, type ServiceConnection } from '../agent/job.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { answers, entraError, type Fault, oidcTokenAnswers } from '../cloud/faults.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
-import { assertFailed, assertNothingLeaked, type Rehearsed, runSteps, type TaskStep } from './steps.ts';
+import { assertFailed, assertNothingLeaked, type Rehearsed, runSteps, type TaskStep } from './run-steps.ts';
 
 const cloud: Cloud = await startCloud();
 after(() => cloud.close());
@@ -190,7 +190,7 @@ const table: BadInput[] = [
     ...atDevOps,
     faults: devOps(oidcTokenAnswers.notAJwt),
     code: 'ET_DEVOPS_ANSWER',
-    says: [/no JWT/],
+    says: [/not a JWT/],
   },
   {
     title: 'a connection that an administrator disabled',

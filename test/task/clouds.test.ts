@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import { decodeJwt } from 'jose';
 import type { PresetName } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import { startCloud } from '../cloud/cloud.ts';
-import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
+import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './run-steps.ts';
 
 const cloud = await startCloud();
 after(() => cloud.close());

@@ -7,7 +7,7 @@ import { credentialSources } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { whyMissing } from '../missing.ts';
 import { runPipelineFile } from '../rehearsal.ts';
-import { assertNothingLeaked } from './steps.ts';
+import { assertNothingLeaked } from './run-steps.ts';
 
 const cloud = await startCloud();
 after(() => cloud.close());

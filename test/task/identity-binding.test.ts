@@ -9,8 +9,8 @@ import { identityBindingAudience } from '../cloud/directory.ts';
 import { answers, type Fault, type RequestFault } from '../cloud/faults.ts';
 import { startProxy } from '../cloud/proxy.ts';
 import { startTokenProxy } from '../cloud/token-proxy.ts';
-import { surroundings } from '../hostile/step.ts';
-import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, values } from './steps.ts';
+import { surroundings } from '../hostile/run-step.ts';
+import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, values } from './run-steps.ts';
 
 const cloud = await startCloud();
 const proxy = await startTokenProxy({ cloud });

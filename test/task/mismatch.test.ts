@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { isRecord } from '../../tasks/EntraTokenV1/text/json.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
-import { assertFailed, assertSucceeded, type Rehearsed, runSteps } from './steps.ts';
+import { assertFailed, assertSucceeded, type Rehearsed, runSteps } from './run-steps.ts';
 
 // What users call their projects and connections, each with what the connection still stores of its subject.
 const reports = [

@@ -10,7 +10,7 @@ import { tokenExchangeAudience } from '../cloud/directory.ts';
 import { answers, entraError, type Fault } from '../cloud/faults.ts';
 import { startProxy } from '../cloud/proxy.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
-import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
+import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './run-steps.ts';
 
 const cloud = await startCloud();
 const folder = mkdtempSync(join(tmpdir(), 'sources-'));
@@ -166,7 +166,7 @@ test('each fault of the Kubernetes token file has an error of its own, and no re
       title: 'no JWT',
       file: file('text', 'a secret of another kind'),
       code: 'ET_KUBERNETES_FILE_WRONG',
-      says: /no JWT/,
+      says: /not a JWT/,
     },
     {
       title: 'expired',

@@ -3,7 +3,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlink
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildFolder } from '../../scripts/layout.ts';
-import { agentNodes } from '../later-steps/nodes.ts';
+import { agentNodes } from '../later-steps/agent-nodes.ts';
 import { goToolchain, type Install, pinnedVersion, type Tool, type ToolName, tools } from './list.ts';
 
 /** The programs of this folder, which stand in for a user's own. */

@@ -9,7 +9,7 @@ import { root } from '../../scripts/layout.ts';
 import { blocks, markdownFiles } from '../adoption/markdown.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { entraError, type Fault } from '../cloud/faults.ts';
-import { runSteps } from '../task/steps.ts';
+import { runSteps } from '../task/run-steps.ts';
 import { windowsFolder } from './wine.ts';
 
 /** What is used of web-tree-sitter, which is installed into the build folder alone. */

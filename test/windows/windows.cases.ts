@@ -11,8 +11,8 @@ import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { exportingStep, holdJob } from '../later-steps/held-job.ts';
 import { refreshersOf, within } from '../later-steps/processes.ts';
 import { expiryOf } from '../later-steps/reads.ts';
-import { testMachine } from '../machine.ts';
-import { assertNothingLeaked, assertSucceeded, runSteps, values } from '../task/steps.ts';
+import { testMachine } from '../on-windows.ts';
+import { assertNothingLeaked, assertSucceeded, runSteps, values } from '../task/run-steps.ts';
 import { windowsFolder } from './wine.ts';
 
 const machine = testMachine();

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { testMachine } from '../machine.ts';
+import { testMachine } from '../on-windows.ts';
 
 /** A version of Node that the agent brings, as far as this machine has it. */
 export interface AgentNode {

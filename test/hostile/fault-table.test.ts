@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import type { Cloud } from '../cloud/cloud.ts';
+import { type Row, rows } from './fault-table.ts';
 import { judgeRow } from './judge.ts';
-import { type Row, rows } from './places.ts';
-import { Clouds, runStep } from './step.ts';
+import { Clouds, runStep } from './run-step.ts';
 
 /**
  * Of the faults that are not a twin of another, those that last to the end of the budget, and every fourth of the

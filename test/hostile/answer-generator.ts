@@ -1,6 +1,6 @@
 import type { Cloud, Fault } from '../cloud/cloud.ts';
 import { answers, hostileText } from '../cloud/faults.ts';
-import { type Ended, faultsOf, runStep } from './step.ts';
+import { type Ended, faultsOf, runStep } from './run-step.ts';
 
 /** Numbers from 0 up to 1 that one seed always gives in the same order (mulberry32). */
 export function seeded(seed: number): () => number {

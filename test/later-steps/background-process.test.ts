@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { STATUS_FILE } from '../../tasks/EntraTokenV1/background/token-folder.ts';
 import type { JobOptions, JobResult, StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
+import { agentNodes } from './agent-nodes.ts';
 import { exportingStep, type HeldJob, holdJob } from './held-job.ts';
-import { agentNodes } from './nodes.ts';
 import { PATIENCE_MS, processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
 import { type Enough, expiryOf, isEnough, pollTokens, type Reads, readFast } from './reads.ts';
 

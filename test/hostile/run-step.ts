@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
-import { testMachine } from '../machine.ts';
+import { testMachine } from '../on-windows.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { type KnownSecret, leaksOf, secretsOf } from './leaks.ts';
 

@@ -6,9 +6,9 @@ import { stringify } from 'yaml';
 import { type JobOptions, runJob } from '../agent/job.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { entraError } from '../cloud/faults.ts';
-import { agentNodes } from '../later-steps/nodes.ts';
+import { agentNodes } from '../later-steps/agent-nodes.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
-import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './steps.ts';
+import { assertFailed, assertNothingLeaked, assertSucceeded, runSteps, to, values } from './run-steps.ts';
 
 const cloud = await startCloud();
 after(() => cloud.close());
@@ -434,5 +434,5 @@ test('an export onto a secret variable of the job is a warning with the line to 
   const warnings = of('entra').step.issues.filter(({ type }) => type === 'warning');
   assert.equal(warnings.length, 2, job.log.join('\n'));
   assert.match(warnings[0]?.message ?? '', /ARM_CLIENT_ID as secret .* env: ARM_CLIENT_ID: \$\(ARM_CLIENT_ID\)/);
-  assert.match(warnings[1]?.message ?? '', /ARM_CLIENT_SECRET as well, which tools take before/);
+  assert.match(warnings[1]?.message ?? '', /ARM_CLIENT_SECRET as well, which tools prefer to/);
 });
