@@ -11,7 +11,8 @@ import { pictures, stalePicture, stalePictures } from '../../scripts/pictures.ts
 import { readPng } from '../../scripts/png.ts';
 import type { Agent, Endpoint } from '../../tasks/EntraTokenV1/agent/agent.ts';
 import { readIdToken } from '../../tasks/EntraTokenV1/id-token/id-token.ts';
-import { exportFacts, exportVariables, MEMORY } from '../../tasks/EntraTokenV1/publish/exports.ts';
+import { exportFacts, exportVariables } from '../../tasks/EntraTokenV1/publish/exports.ts';
+import { MEMORY } from '../../tasks/EntraTokenV1/publish/left-over.ts';
 import { publish } from '../../tasks/EntraTokenV1/publish/outputs.ts';
 import { publicCloud } from '../../tasks/EntraTokenV1/request/clouds.ts';
 import {

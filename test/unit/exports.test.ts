@@ -15,8 +15,8 @@ import {
   exportVariables,
   needsTokenFile,
   ownSubscription,
-  setExports,
 } from '../../tasks/EntraTokenV1/publish/exports.ts';
+import { setExports } from '../../tasks/EntraTokenV1/publish/set-exports.ts';
 import { exportKinds } from '../../tasks/EntraTokenV1/request/inputs.ts';
 import { readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import { fakeAgent } from './fake-agent.ts';
