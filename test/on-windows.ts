@@ -9,6 +9,11 @@ export function notOnWindows(why: string): string | false {
   return onWindows && `not on Windows: ${why}`;
 }
 
+/** What the task calls a path of this machine. */
+export function pathThere(path: string): string {
+  return testMachine()?.pathThere(path) ?? path;
+}
+
 /** Where the tests run the task, if that is not this machine: on Windows with Node 20 or 24. */
 export function testMachine(): Machine | undefined {
   const wanted = process.env['ENTRA_TOKEN_TEST_MACHINE'];

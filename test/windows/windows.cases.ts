@@ -1,6 +1,6 @@
 /** What is peculiar to Windows. `npm run soak -- windows` runs these, and the tests that run the task elsewhere too. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -104,12 +104,12 @@ function postJobLine({
 }
 
 /** Opens a file on Windows and keeps it open. */
-async function hold(file: string, ...how: string[]): Promise<{ release(): Promise<void> }> {
+async function hold(file: string): Promise<{ release(): Promise<void> }> {
   assert.ok(machine !== undefined);
   const worker = await machine.openWorker('reader');
   const reader: StartedProcess = await worker.start({
     file: machine.pathThere(join(windowsFolder, 'hold.exe')),
-    args: [machine.pathThere(file), ...how],
+    args: [machine.pathThere(file)],
     cwd: 'C:\\',
     env: machine.environment,
   });
@@ -176,22 +176,6 @@ test('a reader that keeps the file open at the end of the job makes no step fail
   assert.ok(text === undefined || text === '', 'a token is left');
   await reader.release();
   rmSync(dirname(job.tokenFile), { recursive: true, force: true });
-});
-
-test('a reader that lets others do anything, as Node does, is in nobody’s way', async () => {
-  const quick = await startCloud({ idTokenLifetimeSeconds: 6 });
-  const job = await holdJob(quick, exportingStep);
-  const reader = await hold(job.tokenFile, 'share');
-  const first = readFileSync(job.tokenFile, 'utf8');
-  try {
-    assert.ok(await within(15_000, () => readFileSync(job.tokenFile, 'utf8') !== first));
-  } finally {
-    await reader.release();
-    const result = await job.release();
-    assert.ok(!existsSync(job.tokenFile));
-    assert.deepEqual(result.orphans, []);
-    await quick.close();
-  }
 });
 
 function readWhole(file: string): string | undefined {
