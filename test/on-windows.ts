@@ -14,6 +14,11 @@ export function pathThere(path: string): string {
   return testMachine()?.pathThere(path) ?? path;
 }
 
+/** What this machine calls a path of the task's. */
+export function pathHere(path: string): string {
+  return testMachine()?.pathHere(path) ?? path;
+}
+
 /** Where the tests run the task, if that is not this machine: on Windows with Node 20 or 24. */
 export function testMachine(): Machine | undefined {
   const wanted = process.env['ENTRA_TOKEN_TEST_MACHINE'];

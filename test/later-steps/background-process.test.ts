@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { STATUS_FILE } from '../../tasks/EntraTokenV1/background/token-folder.ts';
 import type { JobOptions, JobResult, StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
+import { notOnWindows, onWindows, pathHere } from '../on-windows.ts';
 import { agentNodes } from './agent-nodes.ts';
 import { exportingStep, type HeldJob, holdJob } from './held-job.ts';
 import { PATIENCE_MS, processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
@@ -92,9 +93,10 @@ describe('the background process', { concurrency: 8, timeout }, () => {
         assert.ok(found.reads >= enough.reads, `${found.reads} reads`);
         assert.ok(found.tokens >= enough.tokens, `${found.tokens} tokens`);
         const { rssKiB, ticks } = useOf(refresher.pid);
-        assert.ok(rssKiB < 60 * 1024, `${rssKiB} KiB`);
+        // What Wine needs for itself is not the task's.
+        assert.ok(rssKiB < 60 * 1024 || onWindows, `${rssKiB} KiB`);
         // The start, and half a dozen renewals with a TLS connection each; a hundred ticks are a second.
-        assert.ok(ticks < 150, `${ticks} ticks`);
+        assert.ok(ticks < 150 || onWindows, `${ticks} ticks`);
       };
       const result = await withJob(calm, use, { node: { node20: path, node24: path } });
       assert.match(summaryOf(result), /renewed \d+ times.*working/);
@@ -113,7 +115,9 @@ describe('the background process', { concurrency: 8, timeout }, () => {
     });
   });
 
-  test('carries nothing secret, holds no stream of the step, and no folder of the job', async () => {
+  test('carries nothing secret, holds no stream of the step, and no folder of the job', {
+    skip: notOnWindows('Linux does not see what Windows gave to a process'),
+  }, async () => {
     const tokens = [calm.job.jobToken];
     const shown: string[] = [];
     const result = await withJob(calm, async ({ job, refresher }) => {
@@ -147,7 +151,7 @@ describe('the background process', { concurrency: 8, timeout }, () => {
 
   test('does not load task-lib, which would spoil the inputs of whatever step is running', async () => {
     await withJob(calm, ({ refresher }) => {
-      const script = refresher.arguments.at(-1) ?? '';
+      const script = pathHere(refresher.arguments.at(-1) ?? '');
       const usesTaskLib = (path: string): boolean =>
         /_vsts_task_lib_loaded|azure-pipelines-task-lib/.test(readFileSync(path, 'utf8'));
       assert.ok(usesTaskLib(join(dirname(script), 'step.js')), 'the step itself does');
@@ -169,8 +173,10 @@ describe('the background process', { concurrency: 8, timeout }, () => {
       process.kill(refresher.pid, 'SIGKILL');
       assert.ok(await within(PATIENCE_MS, () => isGone(refresher.pid)));
       const folder = dirname(job.tokenFile);
-      assert.equal(statSync(folder).mode & 0o777, 0o700);
-      for (const name of readdirSync(folder)) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
+      if (!onWindows) {
+        assert.equal(statSync(folder).mode & 0o777, 0o700);
+        for (const name of readdirSync(folder)) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
+      }
     });
     assert.doesNotMatch(summaryOf(result), /working/);
   });

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type JobOptions, type JobResult, runJob } from '../agent/job.ts';
 import { type Cloud, type ProjectedVolume, startCloud } from '../cloud/cloud.ts';
-import { onWindows, pathThere } from '../machine.ts';
+import { onWindows, pathThere } from '../on-windows.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { holdJob } from './held-job.ts';
 import { refreshersOf } from './processes.ts';

@@ -6,7 +6,7 @@ import { endWindows, installWindows } from '../windows/install-wine.ts';
 import type { Report, Section } from './section.ts';
 
 /** The folders of tests that run the packaged task; the rest of the tests have nothing of Windows in them. */
-const FOLDERS = ['windows', 'task', 'later-steps', 'hostile'];
+const FOLDERS = ['windows', 'task', 'later-steps', 'endpoint', 'security', 'hostile'];
 
 /** The tests that run the task, on Node for Windows under Wine; and those of Windows alone. */
 export const windows: Section = {
