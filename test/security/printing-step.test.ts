@@ -110,7 +110,7 @@ const rows: Row[] = [
     prints: () => [set('System_PlanId', '../../..')],
     ends: 'ET_VARIABLE_REFUSED',
   },
-  { title: 'System.CollectionUri', prints: () => [set('System.CollectionUri', evil)], ends: 'ET_ORGANIZATION_REFUSED' },
+  { title: 'System.CollectionUri', prints: () => [set('System.CollectionUri', evil)], ends: '' },
   { title: 'an alias of the collection', prints: () => [set('System_CollectionUri', evil)], onNew: true },
   {
     title: 'the address of the job’s connection, as a variable',

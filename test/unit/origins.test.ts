@@ -86,8 +86,9 @@ describe('a variable of the agent', () => {
   for (const { variables, standing } of [
     { variables: {}, standing: 'absent' },
     { variables: { 'agent.TempDirectory': '/t' }, standing: 'whole' },
-    { variables: { Agent_TempDirectory: '/evil' }, standing: 'foreign' },
+    { variables: { AGENT_TEMPDIRECTORY: '/t' }, standing: 'whole' },
     { variables: { 'Agent TempDirectory': '/evil' }, standing: 'foreign' },
+    { variables: { 'Agent TempDirectory': '/evil', Agent_TempDirectory: '/evil' }, standing: 'foreign' },
     { variables: { 'Agent.TempDirectory': '/t', Agent_TempDirectory: '/evil' }, standing: 'mixed' },
   ]) {
     it(`stands ${standing} among ${Object.keys(variables).join(', ') || 'none'}`, () => {
@@ -167,13 +168,21 @@ describe("the agent's own files", () => {
     });
   }
 
+  it('are found where the agent says that its folder is, but not in a folder of the job', () => {
+    const variables = { 'agent.homedirectory': root };
+    assert.equal(read({ variables }).agentFiles()?.skipsCertificateValidation, true);
+    assert.equal(read({ variables, workingFolder: root }).agentFiles(), undefined);
+    const inSources = { 'agent.homedirectory': join(root, '_work', '1', 's') };
+    assert.equal(read({ variables: inSources, workingFolder: join(root, '_work') }).agentFiles(), undefined);
+  });
+
   it('are unknown where there are none', () => {
     const place = { node: ['/__a/externals/node20_1/bin/node'], task: '/__w/_tasks/x/1' };
     assert.equal(read({ place }).agentFiles(), undefined);
     // Where there is no such folder, the agent's word counts; not that of a variable with a like name.
     const variables = { 'agent.TempDirectory': '/t' };
     assert.equal(read({ place, variables }).temporaryFolder, '/t');
-    assert.equal(read({ place, variables: { Agent_TempDirectory: '/evil' } }).temporaryFolder, undefined);
+    assert.equal(read({ place, variables: { 'Agent TempDirectory': '/evil' } }).temporaryFolder, undefined);
   });
 
   it('and the place of the task tell the temporary folder, whatever a variable says', () => {

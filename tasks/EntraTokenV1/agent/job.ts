@@ -144,7 +144,17 @@ function readOrganization(agent: Agent): Organization | undefined {
     const organization = url && organizationOf(url);
     return organization === undefined ? [] : [{ where, url, organization }];
   });
-  const [first, ...others] = found;
+  const [first, ...more] = found;
+  // No stranger has a host of Azure DevOps Services; beside one, what a variable says of others does not count.
+  const others = more.filter(({ where, url, organization }) => {
+    const counts = first?.organization.kind !== 'services' || organization.kind !== 'server';
+    if (!counts) {
+      agent.log(
+        `${upperFirst(where)} names ${shown(url)}, which is no host of Azure DevOps Services, and is passed over.`,
+      );
+    }
+    return counts;
+  });
   const other = others.find(
     ({ organization: { kind, name } }) =>
       kind !== first?.organization.kind || (kind !== 'server' && name !== first.organization.name),

@@ -25,9 +25,12 @@ export interface ProgramPlace {
   readonly task: string;
 }
 
-/** The files of the agent that runs this; undefined where none of its folders can be read, as in a job container. */
-export function readAgentFiles(place: ProgramPlace): AgentFiles | undefined {
-  for (const root of agentRoots(place)) {
+/**
+ * The files of the agent that runs this; undefined where none of its folders can be read, as in a job container.
+ * @param home its folder as it says itself, looked at last
+ */
+export function readAgentFiles(place: ProgramPlace, home: string | undefined): AgentFiles | undefined {
+  for (const root of [...agentRoots(place), ...(home !== undefined && isAbsolute(home) ? [home] : [])]) {
     const certificates = readText(join(root, '.certificates'));
     // Every agent that was configured has the first.
     if (readText(join(root, '.agent')) !== undefined || certificates !== undefined) {

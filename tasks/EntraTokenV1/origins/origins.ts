@@ -31,8 +31,8 @@ export interface Origins {
   machine(name: string): string | undefined;
   /**
    * How a variable of the agent's or the server's, such as `Agent.TempDirectory`, stands in the environment: `absent`;
-   * `whole` under its own name alone; `foreign` where only variables of other names have its name in the environment
-   * (`Agent_TempDirectory`); `mixed` where others have it besides, so that nobody knows whose value it is.
+   * `whole` under its own name alone, or under the one that it has there; `foreign` where only variables of other names
+   * have that (`Agent TempDirectory`); `mixed` where others have it besides, so that nobody knows whose value it is.
    */
   standing(variable: string): Standing;
   /**
@@ -91,8 +91,21 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
     if (spelled.length === 0) {
       return environment.get(name) ? 'whole' : 'absent';
     }
-    const own = spelled.filter((spelling) => spelling.toLowerCase() === variable.toLowerCase()).length;
-    return own === spelled.length ? 'whole' : own === 0 ? 'foreign' : 'mixed';
+    const own = new Set([variable.toLowerCase(), name.toLowerCase()]);
+    const different = new Set(spelled.map((spelling) => spelling.toLowerCase()));
+    if (different.size > 1 && different.has(variable.toLowerCase())) {
+      return 'mixed';
+    }
+    return different.size === 1 && own.has([...different][0] ?? '') ? 'whole' : 'foreign';
+  };
+  const isInJobFolders = (path: string): boolean =>
+    jobFolders([work, workingFolder, ...JOB_FOLDER_VARIABLES.map((name) => environment.get(environmentName(name)))])(
+      path,
+    );
+  /** The agent's folder by its own word: only where a job could not have put files, whatever made it say so. */
+  const homeOf = (): string | undefined => {
+    const home = standing(HOME) === 'whole' ? environment.get(environmentName(HOME)) : undefined;
+    return home !== undefined && !isInJobFolders(home) ? home : undefined;
   };
   return {
     environment: find,
@@ -108,18 +121,16 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
     endpointData: (id) => environment.get(`ENDPOINT_DATA_${id}`) || undefined,
     variables,
     proxyOfLoopback: proxyOfLoopback(environment),
-    agentFiles: once(() => readAgentFiles(place)),
+    agentFiles: once(() => readAgentFiles(place, homeOf())),
     temporaryFolder:
       ownFolder(work, '_temp') ??
       (standing(TEMPORARY) === 'whole' ? find(environmentName(TEMPORARY))?.value : undefined),
-    isInJobFolders: (path) =>
-      jobFolders([work, workingFolder, ...JOB_FOLDER_VARIABLES.map((name) => environment.get(environmentName(name)))])(
-        path,
-      ),
+    isInJobFolders,
   };
 }
 
 const TEMPORARY = 'Agent.TempDirectory';
+const HOME = 'Agent.HomeDirectory';
 
 /** A folder of the agent's below its work folder, where it is there. */
 function ownFolder(work: string | undefined, name: string): string | undefined {
