@@ -19,9 +19,9 @@ exports.runStep = () => {
     const found = broken.length === 0 ? '' : ` The agent also has ${broken.join(' and ')}, which cannot run here.`;
     const line =
       `ET_NODE_VERSION: The step was started with ${needed}.${found} ` +
-      'An agent on Alpine starts Node 10 unless it is told to use a newer one, and the image of a container job may ' +
-      'bring any version. Set the variable AGENT_USE_NODE24_WITH_HANDLER_DATA or AGENT_USE_NODE20_1 to true, in the ' +
-      'pipeline or in the environment of the agent, or use an image with Node 20 or later. ' +
+      'An agent on Alpine starts Node 10 unless it is configured otherwise, and the image of a container job can contain ' +
+      'any version. Set the variable AGENT_USE_NODE24_WITH_HANDLER_DATA or AGENT_USE_NODE20_1 to true, in the pipeline or ' +
+      'in the environment of the agent, or use an image with Node 20 or later. ' +
       `See ${DOCUMENTED}`;
     process.stdout.write(`##vso[task.logissue type=error;code=ET_NODE_VERSION]${line}\n`);
     process.stdout.write(`##vso[task.complete result=Failed]${line}\n`);
