@@ -45,12 +45,4 @@ describe('the head of a request', () => {
   ]) {
     it(`is ${is}: ${JSON.stringify(text.slice(0, 40))}`, () => assert.equal(kind(readHead(text)), is));
   }
-
-  it('is read in no time, whatever it is made of', () => {
-    const start = performance.now();
-    for (const piece of [' ', '\t', 'a ', ' \t', 'é', ':']) {
-      readHead(`GET / HTTP/1.1\r\nA: ${piece.repeat(8000 / piece.length)}\x01\r\n\r\n`);
-    }
-    assert.ok(performance.now() - start < 2000);
-  });
 });
