@@ -1,5 +1,6 @@
 import { contributor } from './contributor.ts';
 import { crowd } from './crowd.ts';
+import { endpoint } from './endpoint.ts';
 import { fuzz } from './fuzz.ts';
 import { places } from './places.ts';
 import { rows } from './rows.ts';
@@ -15,7 +16,7 @@ const HELP = `The long tests, on the packaged extension.
   npm run soak -- SECTION SCALE  that section with another number of cases
 `;
 
-const sections: Section[] = [rows, steady, places, fuzz, crowd, tokenFile, windows, contributor];
+const sections: Section[] = [rows, steady, places, fuzz, crowd, endpoint, tokenFile, windows, contributor];
 const [name, scale] = process.argv.slice(2);
 const chosen = sections.filter((section) => name === undefined || section.name === name);
 const size = scale === undefined ? undefined : Number(scale);

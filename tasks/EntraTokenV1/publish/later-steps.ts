@@ -88,7 +88,7 @@ export async function provideForLaterSteps(
   if (keepsFresh) {
     agent.log(`Token file    ${tokenFileIn(folder)} (renewed by process ${pid} until the job ends)`);
   }
-  return { tokenFile, endpoint: secrets && endpointAt(port ?? 0, secrets) };
+  return { tokenFile, endpoint: secrets && endpointAt(port ?? 0, secrets, request) };
 }
 
 function makeFolder(request: Request, agent: Agent, surroundings: Surroundings): string {
@@ -143,12 +143,16 @@ function endpointOrders(request: Request, { accessTokens, idTokens }: EndpointSe
   };
 }
 
-/** The address of ID tokens has a query already: some tools add the audience to it as text. */
-function endpointAt(port: number, { accessTokens, idTokens }: EndpointSecrets): Endpoint {
+/**
+ * The address of ID tokens has a query already, because some tools add the audience as text. It names the audience, because
+ * Terraform's providers else add that of the public cloud.
+ */
+function endpointAt(port: number, { accessTokens, idTokens }: EndpointSecrets, { cloud }: Request): Endpoint {
   const at = `http://${ADDRESS}:${port}`;
+  const query = new URLSearchParams({ audience: cloud.idTokenAudience });
   return {
     accessTokens: accessTokens && { url: `${at}${paths.accessTokens}`, secret: accessTokens },
-    idTokens: idTokens && { url: `${at}${paths.idTokens}?api-version=2.0`, secret: idTokens },
+    idTokens: idTokens && { url: `${at}${paths.idTokens}?${query}`, secret: idTokens },
   };
 }
 
