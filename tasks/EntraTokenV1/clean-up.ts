@@ -2,9 +2,10 @@
  * The post-job stage: ends the background process and removes its folder. It runs for every step, also where main was
  * skipped or killed, so it is small, loads no library, and never fails a job.
  */
+import { existsSync } from 'node:fs';
 import { endProcess } from './background/end-process.ts';
 import { readStatus, type Status } from './background/status.ts';
-import { FOLDER_VARIABLES, isTokenFolder, removeTokenFolder } from './background/token-folder.ts';
+import { FOLDER_VARIABLES, isTokenFolder, removeTokenFolder, tokenFileIn } from './background/token-folder.ts';
 import { taskVariables } from './origins/process.ts';
 
 function main(): void {
@@ -23,16 +24,17 @@ function cleanUp(folder: string): void {
   const pid = readStatus(folder)?.pid;
   const wasRunning = pid !== undefined && endProcess(pid, folder);
   const status = readStatus(folder);
+  const hadFile = existsSync(tokenFileIn(folder));
   removeTokenFolder(folder);
-  for (const line of summary(status, wasRunning)) {
+  for (const line of summary(status, hadFile, wasRunning)) {
     process.stdout.write(`${line}\n`);
   }
 }
 
-/** What there was, in a line each. */
-function summary(status: Status | undefined, wasRunning: boolean): string[] {
+/** What there was, in a line each. A file that expired is gone, and nobody may have renewed one that is there. */
+function summary(status: Status | undefined, hadFile: boolean, wasRunning: boolean): string[] {
   const lines: string[] = [];
-  if (status?.endpoint === undefined || status.file !== undefined) {
+  if (status?.file !== undefined || hadFile) {
     lines.push(fileSummary(status?.file, wasRunning));
   }
   if (status?.endpoint !== undefined) {
