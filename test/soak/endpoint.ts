@@ -11,7 +11,7 @@ import {
   serveJob,
   servingStep,
 } from '../endpoint/served-job.ts';
-import { type AgentNode, agentNodes } from '../later-steps/nodes.ts';
+import { type AgentNode, agentNodes } from '../later-steps/agent-nodes.ts';
 import { processesOf, refreshersOf, useOf } from '../later-steps/processes.ts';
 import type { Report, Section } from './section.ts';
 
