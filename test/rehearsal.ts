@@ -66,6 +66,7 @@ function toolEnvironment({ caFile }: Cloud): Record<string, string> {
     NODE_PATH: join(root, 'node_modules'),
     // It would be sent by a process that outlives the step.
     AZURE_CORE_COLLECT_TELEMETRY: 'no',
+    AZURE_DEV_COLLECT_TELEMETRY: 'no',
   };
 }
 

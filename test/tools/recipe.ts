@@ -9,6 +9,7 @@ type Step = Readonly<Record<string, unknown>>;
 
 /** A pipeline of docs/recipes.md. */
 export interface Recipe {
+  readonly heading: string;
   readonly variables: readonly { name: string; value: string }[];
   readonly steps: readonly Step[];
 }
@@ -19,7 +20,7 @@ const page = readFileSync(join(root, 'docs', 'recipes.md'), 'utf8').replaceAll('
 export function recipe(heading: string): Recipe {
   const { variables = [], steps }: Partial<Recipe> = parse(recipeFile(heading, 'yaml')) ?? {};
   if (steps === undefined) throw new Error(`what stands below '${heading}' is no pipeline`);
-  return { variables, steps };
+  return { heading, variables, steps };
 }
 
 /** The text of the first block of a language below a heading of docs/recipes.md. Throws where there is none. */
@@ -43,14 +44,14 @@ export function exportsOf({ steps }: Recipe): string {
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 /** The same recipe with another program in the place of the one that its scripts call. Throws where they do not. */
-export function withProgram({ variables, steps }: Recipe, called: string, instead: string): Recipe {
+export function withProgram({ steps, ...others }: Recipe, called: string, instead: string): Recipe {
   const isCalled = steps.some(({ bash }) => typeof bash === 'string' && bash.includes(called));
   if (!isCalled) throw new Error(`the recipe does not call '${called}'`);
   const changed = steps.map((step) => {
     const { bash } = step;
     return typeof bash === 'string' ? { ...step, bash: bash.replace(called, () => instead) } : step;
   });
-  return { variables, steps: changed };
+  return { ...others, steps: changed };
 }
 
 /**

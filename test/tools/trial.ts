@@ -5,7 +5,7 @@ import { decodeJwt } from 'jose';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { realNames } from '../hostile/real-names.ts';
 import { runPipeline } from '../rehearsal.ts';
-import { install } from './install.ts';
+import type { Installed } from './install.ts';
 import type { ToolName } from './list.ts';
 import { exportsOf, pipelineOf, type Recipe } from './recipe.ts';
 
@@ -63,15 +63,14 @@ const REAL_LIFETIME = 600;
 const LONGEST = 240;
 
 /**
- * Runs a recipe with its tool, at the real names of the services. Throws where the tool cannot be had.
+ * Runs a recipe with its tool, at the real names of the services.
+ * @param installed gives a tool, or throws
  * @param realTime gives ID tokens the ten minutes that they live in Azure DevOps
  */
-export async function run(trial: Trial, realTime: boolean, say: (text: string) => void): Promise<Outcome> {
+export async function run(trial: Trial, installed: (name: ToolName) => Installed, realTime: boolean): Promise<Outcome> {
   const { accessTokenLifetime = 310 } = trial;
   const idTokenLifetime = realTime ? REAL_LIFETIME : (trial.idTokenLifetime ?? 20);
-  const [tool, ...others] = trial.tools.map((name) => install(name, say));
-  if (tool === undefined) throw new Error('a trial needs a tool');
-  const kits = [tool, ...others];
+  const kits = trial.tools.map(installed);
   const folder = mkdtempSync(join(tmpdir(), 'tools-'));
   const cloud = await startCloud({
     idTokenLifetimeSeconds: idTokenLifetime,
@@ -119,7 +118,7 @@ export async function run(trial: Trial, realTime: boolean, say: (text: string) =
       ...job.orphans.map(({ name }) => `${name} was left running`),
     ];
     return {
-      version: tool.version,
+      version: kits[0]?.version ?? '',
       exported: exportsOf(trial.recipe),
       ...used,
       unknownHosts: job.unknownHosts,

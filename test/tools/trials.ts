@@ -83,7 +83,7 @@ export const trials: readonly Trial[] = [
     does: '`az login --service-principal --federated-token`, `az group list`',
     shows: [/^storefront /],
     twice: true,
-    idTokenLifetime: 60,
+    idTokenLifetime: 100,
   },
   {
     tools: ['az'],
