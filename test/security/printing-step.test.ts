@@ -314,6 +314,25 @@ const rows: Row[] = [
     ends: 'ET_PROXY',
   },
 
+  {
+    title: 'the fallback of a connection, and a private cloud',
+    prints: () => [
+      set('HTTPS_PROXY', 'http://127.0.0.1:9'),
+      set('NO_PROXY', 'localhost'),
+      setData('environment', 'AzureStack', cloud.connections.azureRMMinimal.id),
+      setData(
+        'activeDirectoryAuthority',
+        `https://localhost:${new URL(`http://${strangers.resolve['evil.example:443']}`).port}/`,
+        cloud.connections.azureRMMinimal.id,
+      ),
+    ],
+    inputs: { azureSubscription: 'minimal', scopes: 'https://vault.azure.net' },
+    network: 'none',
+    machine: () => pod,
+    onNew: true,
+    ends: 'ET_PROXY',
+  },
+
   // Whom TLS trusts. Everything goes through the stranger's proxy, which ends TLS with certificates of its own.
   ...(
     [

@@ -74,12 +74,32 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
     ) {
       throw error;
     }
+    if (!mayTakePodToken(request)) {
+      surroundings.log(
+        `The pod’s token does not stand in: only the connection names ${printable(request.authority, 100)}. The input authorityHost can.`,
+      );
+      throw error;
+    }
     surroundings.warn(
       `${error.code}: ${error.happened} The service account token of the pod is used instead of the ID token of Azure ` +
         `DevOps (kubernetesFallback); the client and the tenant stay the same.`,
     );
     return openKubernetes(fallback, surroundings);
   }
+}
+
+/**
+ * What a connection says of a private cloud is confirmed by the ID token that the server issues for it; where none came,
+ * the pod's token goes only to an authority that is known, that the step names, or that AKS itself set on the pod.
+ */
+function mayTakePodToken({ authority, authorityIsNamed, job, pod }: Request): boolean {
+  const ofPod = pod.values.AZURE_AUTHORITY_HOST;
+  return (
+    authorityIsNamed ||
+    job.isRehearsal ||
+    cloudOfAuthority(new URL(authority)) !== undefined ||
+    (ofPod !== undefined && URL.canParse(ofPod) && new URL(ofPod).origin === authority)
+  );
 }
 
 /** The time that Azure DevOps has where the pod's token can stand in. Milliseconds. */
