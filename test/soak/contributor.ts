@@ -183,7 +183,7 @@ export function follow({ heading, edits, tests, anyFile }: Change): string[] {
 
 function copyRepository(copy: string): void {
   const list = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' });
-  for (const file of list.split('\n').filter((name) => name !== '')) {
+  for (const file of list.split('\n').filter((name) => name !== '' && !name.endsWith('node_modules'))) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(join(root, file), join(copy, file));
   }
