@@ -5,7 +5,13 @@
 import { existsSync } from 'node:fs';
 import { endProcess } from './background/end-process.ts';
 import { readStatus, type Status } from './background/status.ts';
-import { FOLDER_VARIABLES, isTokenFolder, removeTokenFolder, tokenFileIn } from './background/token-folder.ts';
+import {
+  FOLDER_VARIABLES,
+  isTokenFolder,
+  removeTokenFile,
+  removeTokenFolder,
+  tokenFileIn,
+} from './background/token-folder.ts';
 import { taskVariables } from './origins/process.ts';
 
 function main(): void {
@@ -13,6 +19,8 @@ function main(): void {
     try {
       cleanUp(folder);
     } catch {
+      // A program that has it open keeps Windows from removing it, and not always from emptying it.
+      removeTokenFile(folder);
       process.stdout.write(
         'The token file could not be removed; the agent empties its temporary folder after the job.\n',
       );

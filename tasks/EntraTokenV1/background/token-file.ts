@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, Failure } from '../failure/failure.ts';
 import type { Secret } from '../text/secret.ts';
-import { TOKEN_FILE, tokenFileIn } from './token-folder.ts';
+import { TOKEN_FILE, tryRemove } from './token-folder.ts';
 
 /** Windows refuses to replace a file in the moment in which somebody has it open. */
 const REPLACE_TRIES = 10;
@@ -33,31 +33,5 @@ export function writeWhole(folder: string, name: string, text: string): void {
   } catch (error) {
     tryRemove(beside);
     throw new Failure('ET_TOKEN_FILE', `The file ${place} cannot be written (${errorCode(error) ?? 'no error code'}).`);
-  }
-}
-
-/**
- * Removes the token alone; the folder stays. Gives false where the system refuses for the moment, as Windows does while a
- * reader has the file open; the token is taken out of the file then, where that is possible.
- */
-export function removeTokenFile(folder: string): boolean {
-  const file = tokenFileIn(folder);
-  if (tryRemove(file)) {
-    return true;
-  }
-  try {
-    truncateSync(file);
-  } catch {
-    // Not that either.
-  }
-  return false;
-}
-
-function tryRemove(file: string): boolean {
-  try {
-    rmSync(file, { force: true });
-    return true;
-  } catch {
-    return false;
   }
 }

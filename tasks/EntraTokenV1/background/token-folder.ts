@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmSync, truncateSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -62,5 +62,32 @@ export function removeTokenFolder(folder: string): void {
         throw error;
       }
     }
+  }
+}
+
+/**
+ * Removes the token alone; the folder stays. Gives false where the system refuses for the moment, as Windows does while a
+ * reader has the file open; the token is taken out of the file then, where that is possible.
+ */
+export function removeTokenFile(folder: string): boolean {
+  const file = tokenFileIn(folder);
+  if (tryRemove(file)) {
+    return true;
+  }
+  try {
+    truncateSync(file);
+  } catch {
+    // Not that either.
+  }
+  return false;
+}
+
+/** Removes a file; gives false where the system refuses. */
+export function tryRemove(file: string): boolean {
+  try {
+    rmSync(file, { force: true });
+    return true;
+  } catch {
+    return false;
   }
 }
