@@ -176,6 +176,16 @@ const rows: Row[] = [
     ends: 'ET_AUTHORITY_REFUSED',
   },
   {
+    title: 'the same, with an ID token of a stranger',
+    prints: () => [
+      setData('environment', 'AzureStack', cloud.connections.azureRMMinimal.id),
+      setData('activeDirectoryAuthority', evil, cloud.connections.azureRMMinimal.id),
+      `##vso[task.setendpoint id=${cloud.connections.azureRMMinimal.id};field=authParameter;key=idToken]${someToken()}`,
+    ],
+    inputs: { azureSubscription: 'minimal', scopes: 'https://vault.azure.net' },
+    ends: 'ET_AUTHORITY_REFUSED',
+  },
+  {
     title: 'this machine for its authority',
     prints: () => [
       setData(

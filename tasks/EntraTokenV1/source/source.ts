@@ -89,16 +89,24 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
 }
 
 /**
- * What a connection says of a private cloud is confirmed by the ID token that the server issues for it; where none came,
- * the pod's token goes only to an authority that is known, that the step names, or that AKS itself set on the pod.
+ * True where nobody but the connection says where Entra is, as with a private cloud. An earlier step that prints may have
+ * made it say so; the ID token that the server issues for it then tells.
  */
-function mayTakePodToken({ authority, authorityIsNamed, job, pod }: Request): boolean {
-  const ofPod = pod.values.AZURE_AUTHORITY_HOST;
+function isUnconfirmed({ authority, authorityIsNamed, cloud, job }: Request): boolean {
   return (
-    authorityIsNamed ||
-    job.isRehearsal ||
-    cloudOfAuthority(new URL(authority)) !== undefined ||
-    (ofPod !== undefined && URL.canParse(ofPod) && new URL(ofPod).origin === authority)
+    cloud.name === 'AzureStack' &&
+    !authorityIsNamed &&
+    !job.isRehearsal &&
+    cloudOfAuthority(new URL(authority)) === undefined
+  );
+}
+
+/** Where no ID token came that could confirm the authority, AKS itself may have set it on the pod. */
+function mayTakePodToken(request: Request): boolean {
+  const ofPod = request.pod.values.AZURE_AUTHORITY_HOST;
+  return (
+    !isUnconfirmed(request) ||
+    (ofPod !== undefined && URL.canParse(ofPod) && new URL(ofPod).origin === request.authority)
   );
 }
 
@@ -130,7 +138,9 @@ async function openAzureDevOps(
   const { source, job } = request;
   const { send, mask, now } = surroundings;
   const connection = 'connection' in source ? source.connection : undefined;
-  const lateBound = connection?.lateBoundIdToken && readIdToken(connection.lateBoundIdToken.reveal(), mask);
+  // The token that came with the connection confirms nothing: a step that prints can change it as well.
+  const stored = isUnconfirmed(request) ? undefined : connection?.lateBoundIdToken;
+  const lateBound = stored && readIdToken(stored.reveal(), mask);
   const ask = (by: Send): ReturnType<typeof requestIdToken> => requestIdToken(idTokenRequest(request), by, mask);
   const first = await firstOf(lateBound, request, now, () => ask(sendFirst));
   if (connection !== undefined) {
@@ -189,30 +199,17 @@ async function firstOf(
   }
 }
 
-/**
- * A connection that says it is of a private cloud may have been made to say so. Its ID token comes from the server, which
- * nobody changed: one that Entra of a known cloud has issued is for that cloud, and goes nowhere else.
- */
-function refuseForeignIssuer(
-  { cloud, authority, job, authorityIsNamed }: Request,
-  { id }: ServiceConnection,
-  idToken: IdToken,
-): void {
+/** The server issued the token for the connection as it is stored: if Entra of a known cloud signed it, it is for that cloud. */
+function refuseForeignIssuer(request: Request, { id }: ServiceConnection, idToken: IdToken): void {
   const issuer = URL.canParse(idToken.issuer) ? cloudOfAuthority(new URL(idToken.issuer)) : undefined;
-  const known = cloudOfAuthority(new URL(authority));
-  if (
-    issuer === undefined ||
-    cloud.name !== 'AzureStack' ||
-    known?.name === issuer.name ||
-    authorityIsNamed ||
-    job.isRehearsal
-  ) {
+  if (issuer === undefined || !isUnconfirmed(request)) {
     return;
   }
   throw new Failure(
     'ET_AUTHORITY_REFUSED',
-    `The service connection ${printable(id, 60)} is of ${cloud.title} and names the authority ${printable(authority, 100)}, but ` +
-      `its ID token is issued by Entra of ${issuer.title} (${printable(idToken.issuer, 100)}).`,
+    `The service connection ${printable(id, 60)} is of ${request.cloud.title} and names the authority ` +
+      `${printable(request.authority, 100)}, but its ID token is issued by Entra of ${issuer.title} ` +
+      `(${printable(idToken.issuer, 100)}).`,
   );
 }
 
