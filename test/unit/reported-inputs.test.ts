@@ -88,3 +88,17 @@ for (const [title, inputs, expected] of [
     }
   });
 }
+
+test('Azure/kubelogin #375: a pipeline variable AZURE_CLIENT_ID on an agent pod is explained as what it is', () => {
+  const facts: AgentFacts = {
+    inputs: { credentialSource: 'kubernetes' },
+    variables: { AZURE_CLIENT_ID: client },
+    environment: { AZURE_TENANT_ID: tenant, AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/wi/token/t' },
+  };
+  assert.throws(() => read(facts), {
+    code: 'ET_KUBERNETES_VARIABLES',
+    message: /AZURE_CLIENT_ID is a pipeline variable/,
+  });
+  // Written on the step, it is what the pipeline means to say.
+  assert.equal(read({ ...facts, inputs: { ...facts.inputs, clientId: client } }).clientId, client);
+});

@@ -83,6 +83,12 @@ async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string)
   return assert.fail('it was not refused');
 }
 
+test('azure-pipelines-agent #5136: no mask of a word that stands in logs for other reasons', () => {
+  const { agent, told } = fakeAgent({ environment: { HTTPS_PROXY: 'http://undefined:undefined@proxy:3128' } });
+  readNetwork(agent);
+  assert.ok(!told.masked.includes('undefined'), told.masked.join());
+});
+
 test('an answer is read without the byte order mark that some proxies put before it', async () => {
   const cloud = await startCloud();
   try {
