@@ -38,7 +38,7 @@ export const libraries: Readonly<
 };
 
 /** What starts them, on any Node; it goes into the package as it is written. */
-export const doors = ['main', 'post-job', 'newer-node'] as const;
+export const entryFiles = ['main', 'post-job', 'newer-node'] as const;
 
 /**
  * What libraries load but this task never runs; it is left out of the bundles, where it would cost time at the start

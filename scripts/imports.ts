@@ -25,7 +25,7 @@ export const folders: readonly string[] = [
 ];
 
 /** The one file that imports each library. */
-const doors: Readonly<Record<string, string>> = {
+const importers: Readonly<Record<string, string>> = {
   'azure-pipelines-task-lib': 'agent/agent.ts',
   'azure-devops-node-api': 'id-token/azure-devops.ts',
   '@azure/msal-node': 'exchange/exchange.ts',
@@ -61,9 +61,9 @@ export function wrongImports(sources: ReadonlyMap<string, string>): string[] {
       faults.push(`${file} reads the environment; only ${environmentFolder}/ may`);
     }
     for (const [, specifier = ''] of text.matchAll(/(?:\bfrom|\bimport\s*\(|\bimport|\brequire\s*\()\s*'([^']+)'/g)) {
-      const library = Object.keys(doors).find((name) => specifier === name || specifier.startsWith(`${name}/`));
-      if (library !== undefined && doors[library] !== file) {
-        faults.push(`${file} imports ${specifier}; only ${doors[library]} may`);
+      const library = Object.keys(importers).find((name) => specifier === name || specifier.startsWith(`${name}/`));
+      if (library !== undefined && importers[library] !== file) {
+        faults.push(`${file} imports ${specifier}; only ${importers[library]} may`);
       }
       if (specifier.startsWith('.')) {
         const target = relative('/', join('/', dirname(file), specifier)).replaceAll('\\', '/');

@@ -14,7 +14,7 @@ import {
 import { basename, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { unzipSync, type Zippable, zipSync } from 'fflate';
-import { bundle, doors, libraries, programs } from './build.ts';
+import { bundle, entryFiles, libraries, programs } from './build.ts';
 import { bundleFolder, distFolder, outboxFolder, readJson, root, stageFolder } from './layout.ts';
 import { bundledPackages, notices, softwareBill } from './notices.ts';
 
@@ -73,7 +73,7 @@ async function stage(overrides: Overrides | undefined): Promise<void> {
   for (const name of [...programs, ...Object.keys(libraries)]) {
     cpSync(join(bundleFolder, `${name}.js`), join(task, `${name}.js`));
   }
-  for (const file of [...doors.map((name) => `${name}.js`), 'task.json', 'icon.png']) {
+  for (const file of [...entryFiles.map((name) => `${name}.js`), 'task.json', 'icon.png']) {
     cpSync(join(root, 'tasks', 'EntraTokenV1', file), join(task, file));
   }
   if (overrides !== undefined) {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Metafile } from 'esbuild';
 import { unzipSync } from 'fflate';
-import { doors, libraries, programs } from '../../scripts/build.ts';
+import { entryFiles, libraries, programs } from '../../scripts/build.ts';
 import { bundleFolder, root } from '../../scripts/layout.ts';
 import { packagedExtension } from '../rehearsal.ts';
 
@@ -16,7 +16,7 @@ const libraryNames = Object.keys(libraries);
 describe('the package', () => {
   it('holds the programs, the manifests, the pictures and the texts, and nothing else', () => {
     assert.deepEqual(Object.keys(files).sort(), [
-      ...[...[...doors, ...programs, ...libraryNames].map((name) => `${name}.js`), 'icon.png', 'task.json']
+      ...[...[...entryFiles, ...programs, ...libraryNames].map((name) => `${name}.js`), 'icon.png', 'task.json']
         .map((name) => `EntraTokenV1/${name}`)
         .sort(),
       'LICENSE',
@@ -49,7 +49,7 @@ describe('the package', () => {
   }
 
   it('starts them by files as they are written, a few lines each where Node is new enough', () => {
-    for (const name of doors) {
+    for (const name of entryFiles) {
       const written = readFileSync(join(root, 'tasks', 'EntraTokenV1', `${name}.js`));
       assert.deepEqual(Buffer.from(files[`EntraTokenV1/${name}.js`] ?? []), written);
       assert.ok(name === 'newer-node' || written.length < 400, `${name}.js has ${written.length} bytes`);

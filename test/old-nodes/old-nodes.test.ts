@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { doors } from '../../scripts/build.ts';
+import { entryFiles } from '../../scripts/build.ts';
 import { readJson, root } from '../../scripts/layout.ts';
 import { Failure } from '../../tasks/EntraTokenV1/failure/failure.ts';
 import { type JobOptions, type JobResult, runJob, type StepResult } from '../agent/job.ts';
@@ -187,7 +187,7 @@ describe('what the agent starts passes on', { skip: noOldNodes }, () => {
     scratch = mkdtempSync(join(tmpdir(), 'old-nodes-'));
     task = join(scratch, 'EntraTokenV1');
     mkdirSync(task);
-    for (const name of doors) {
+    for (const name of entryFiles) {
       copyFileSync(join(root, 'tasks', 'EntraTokenV1', `${name}.js`), join(task, `${name}.js`));
     }
   });
@@ -221,9 +221,9 @@ describe('what the agent starts passes on', { skip: noOldNodes }, () => {
       for (const name of ['step', 'clean-up']) {
         writeFileSync(join(task, `${name}.js`), text);
       }
-      for (const [door, expected] of Object.entries({ main, 'post-job': post })) {
-        const ended = spawnSync(node, [join(task, `${door}.js`)], { encoding: 'utf8', input: input ?? '' });
-        assert.deepEqual({ ...ended, ...expected }, ended, door);
+      for (const [entry, expected] of Object.entries({ main, 'post-job': post })) {
+        const ended = spawnSync(node, [join(task, `${entry}.js`)], { encoding: 'utf8', input: input ?? '' });
+        assert.deepEqual({ ...ended, ...expected }, ended, entry);
         assert.doesNotMatch(ended.stdout, /##vso/);
       }
     });

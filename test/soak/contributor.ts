@@ -39,7 +39,7 @@ export const changes: readonly Change[] = [
       [`${TASK}/request/request.ts`, '    exportIdToken: inputs.exportIdToken,\n', '    scratch: inputs.scratch,\n'],
       [
         `${TASK}/task.json`,
-        /Such a token lives longer and can be revoked\."\n {4}\},\n/,
+        /"name": "enableCae",[\s\S]*?\n {4}\},\n/,
         `    { "name": "scratch", "type": "boolean", "label": "Scratch", "groupName": "advanced", "defaultValue": "false",
           "required": false, "helpMarkDown": "An input that only a test of this guide has." },\n`,
       ],

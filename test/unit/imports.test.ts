@@ -20,7 +20,7 @@ describe('who imports whom in the task', () => {
     ['a type counts too', 'network/wire.ts', "import type { Request } from '../request/request.ts';", /comes after/],
     ['so does a late import', 'source/source.ts', "await import('../publish/report.ts');", /comes after/],
     ['one program loads another', 'clean-up.ts', "import './step.ts';", /clean-up\.ts imports step\.ts/],
-    ['a second door to MSAL', 'run.ts', "import { X } from '@azure/msal-node';", /only exchange\/exchange\.ts may/],
+    ['a second importer of MSAL', 'run.ts', "import { X } from '@azure/msal-node';", /only exchange\/exchange\.ts may/],
     [
       'a part of task-lib',
       'run.ts',

@@ -59,7 +59,7 @@ export interface Agent {
 const LONGEST_LINE = 16_000;
 
 /**
- * Loads azure-pipelines-task-lib, whose one door this is, and gives the agent behind it. The library reads the whole
+ * Loads azure-pipelines-task-lib, which only this file imports, and returns the agent behind it. The library reads the whole
  * environment while it is loaded.
  * @param origins as they were before the library was loaded
  * @param withheld variables that the library was not to see, by their names
