@@ -41,25 +41,25 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   if (!mayBeBound(request.source) && request.cloud.name !== 'AzureStack') {
     pool.warm(new URL(request.authority));
   }
-  const [source, createExchange] = await Promise.all([opening, loadExchange()]);
-  reportRetirement(request, source, agent);
-  const reportDetails = (isOpen: boolean): void => reportFederation(request, source, surroundings.now(), isOpen, agent);
-
+  const createExchange = await loadExchange();
   const exchange = createExchange({
     authority: request.authority,
     tenantId: request.tenantId,
     clientId: request.clientId,
     claims: request.claims,
     enableCae: request.enableCae,
-    idToken: source.idToken,
-    send: source.sendToEntra,
+    idToken: async () => (await opening).idToken(),
+    send: async (message) => (await opening).sendToEntra(message),
     mask: agent.mask,
   });
+  // MSAL makes its requests meanwhile too; they wait for the ID token.
+  const exchanging = Promise.allSettled(request.scopes.map((line) => exchange(line.scope)));
+  const source = await opening;
+  reportRetirement(request, source, agent);
+  const reportDetails = (isOpen: boolean): void => reportFederation(request, source, surroundings.now(), isOpen, agent);
+
   const proxy = proxyFor(network, new URL(request.authority))?.url;
-  const tokens = await exchangeAll(request, source, exchange, { proxy }).catch((error) => {
-    reportDetails(true);
-    throw error;
-  });
+  const tokens = tokensByLine(request, source, await exchanging, { proxy }, () => reportDetails(true));
   reportDetails(agent.variable('System.Debug')?.toLowerCase() === 'true');
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
   const provided = await provide(request, source, network, agent, surroundings);
@@ -113,22 +113,22 @@ function warnOfSkippedValidation(network: Network, agent: Agent): void {
   }
 }
 
-/** All tokens side by side; the first line that fails, in the order of the input, fails the step. */
-async function exchangeAll(
+/** The token of each line; the first line that failed, in the order of the input, fails the step. */
+function tokensByLine(
   request: Request,
   source: OpenSource,
-  exchange: (scope: string) => Promise<AccessToken>,
+  results: readonly PromiseSettledResult<AccessToken>[],
   way: WayToEntra,
-): Promise<ReadonlyMap<ScopeLine, AccessToken>> {
-  const results = await Promise.allSettled(request.scopes.map((line) => exchange(line.scope)));
+  onFailure: () => void,
+): ReadonlyMap<ScopeLine, AccessToken> {
   const tokens = new Map<ScopeLine, AccessToken>();
   for (const [index, line] of request.scopes.entries()) {
     const result = results[index];
-    if (result?.status === 'fulfilled') {
-      tokens.set(line, result.value);
-    } else {
+    if (result?.status !== 'fulfilled') {
+      onFailure();
       throw explain(unforeseen(result?.reason), line, request, source, way);
     }
+    tokens.set(line, result.value);
   }
   return tokens;
 }

@@ -44,8 +44,9 @@ if (times !== 1) {
   const sleep = timers.setTimeout;
   const start = now();
   Date.now = () => start + (now() - start) * times;
-  const elapsed = performance.now.bind(performance);
-  performance.now = () => elapsed() * times;
+  // The step's monotonic clock (step.ts).
+  const elapsed = process.hrtime.bigint;
+  process.hrtime.bigint = () => elapsed() * BigInt(times);
   globalThis.setTimeout = (callback, milliseconds, ...rest) => setTimeout(callback, milliseconds / times, ...rest);
   timers.setTimeout = (milliseconds, ...rest) => sleep(milliseconds / times, ...rest);
 }
