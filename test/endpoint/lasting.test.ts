@@ -9,6 +9,7 @@ import { identityBindingAudience } from '../cloud/directory.ts';
 import type { Fault } from '../cloud/faults.ts';
 import { startTokenProxy } from '../cloud/token-proxy.ts';
 import { processesOf, refreshersOf, within } from '../later-steps/processes.ts';
+import { notOnWindows } from '../on-windows.ts';
 import { askAccessToken, askIdToken, claimsOf, get, type ServedJob, serveJob, servingStep } from './served-job.ts';
 
 const timeout = 120_000;
@@ -201,6 +202,7 @@ describe('the token endpoint in an outage', { timeout }, () => {
 
 test('the process and the folder of an attempt that failed do not outlive the job (retryCountOnTaskFailure)', {
   timeout,
+  skip: notOnWindows('it starts no scripts as programs'),
 }, async () => {
   const marker = join(scratch, 'attempted');
   const shim = join(scratch, 'node');
@@ -229,7 +231,10 @@ test('the process and the folder of an attempt that failed do not outlive the jo
   assert.deepEqual(folders(), []);
 });
 
-test('its background process is started with the options for TLS of the step, and no others', { timeout }, async () => {
+test('its background process is started with the options for TLS of the step, and no others', {
+  timeout,
+  skip: notOnWindows('Linux does not see what Windows gave to a process'),
+}, async () => {
   const options = { environment: { NODE_OPTIONS: '--tls-min-v1.2 --no-warnings', OPENSSL_CONF: '/dev/null' } };
   await withEndpoint(
     servingStep(),

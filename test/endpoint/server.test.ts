@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { refreshersOf, useOf } from '../later-steps/processes.ts';
+import { notOnWindows, onWindows } from '../on-windows.ts';
 import { hold, sendRaw } from './raw.ts';
 import { askAccessToken, askIdToken, get, type ServedJob, serveJob, servingStep } from './served-job.ts';
 
@@ -183,7 +184,9 @@ describe('the server of the token endpoint', { timeout }, () => {
     for (const socket of silent) socket.destroy();
   });
 
-  test('serves two thousand requests in less than 64 MiB', async () => {
+  test('serves two thousand requests in less than 64 MiB', {
+    skip: notOnWindows('what Wine needs for itself is not the task’s'),
+  }, async () => {
     const ask = async (count: number): Promise<void> => {
       for (let times = 0; times < count; times++) {
         const { status } = await (times % 10 === 0
@@ -209,7 +212,10 @@ describe('the server of the token endpoint', { timeout }, () => {
       assert.ok(!JSON.stringify(given).includes(signature));
     }
     assert.ok(
-      readFileSync(`/proc/${refreshersOf(job.lookupId)[0]?.pid}/environ`, 'utf8').startsWith('VSTS_PROCESS_LOOKUP_ID='),
+      onWindows ||
+        readFileSync(`/proc/${refreshersOf(job.lookupId)[0]?.pid}/environ`, 'utf8').startsWith(
+          'VSTS_PROCESS_LOOKUP_ID=',
+        ),
     );
   });
 });

@@ -14,6 +14,7 @@ import { type JobOptions, type JobResult, runJob, type StepResult } from '../age
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { type HttpProxy, startProxy } from '../cloud/proxy.ts';
 import { realNames } from '../hostile/real-names.ts';
+import { pathThere } from '../on-windows.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
 import { type Strangers, startStrangers } from './strangers.ts';
 
@@ -556,6 +557,9 @@ describe('a printed variable', { concurrency: 3 }, () => {
         ],
       }),
     });
-    assert.ok(job.outputs['entra.federatedTokenFile']?.value.startsWith(join(workFolder, '_temp')), job.log.join('\n'));
+    assert.ok(
+      job.outputs['entra.federatedTokenFile']?.value.startsWith(pathThere(join(workFolder, '_temp'))),
+      job.log.join('\n'),
+    );
   });
 });
