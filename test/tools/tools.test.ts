@@ -12,7 +12,6 @@ const page = (name: string): string => readFileSync(join(root, 'docs', name), 'u
 
 /** Recipes that `npm run tools` does not run, and why. */
 const notRun: Readonly<Record<string, string>> = {
-  curl: 'the tests run it, and it has nothing to renew',
   'Azure PowerShell': 'PowerShell is in none of the registries',
   SQL: 'the same',
 };

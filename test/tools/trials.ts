@@ -24,13 +24,11 @@ type Credential =
   | 'ManagedIdentityCredential'
   | 'AzurePipelinesCredential';
 
-const readsFile: readonly Credential[] = ['DefaultAzureCredential', 'WorkloadIdentityCredential'];
-
 /** A program that holds one credential of each SDK, and makes another one. It prints a line for each token. */
 function sdks(credential: Credential, given: Recipe, called: string): Trial[] {
   return (['identity-js', 'identity-python', 'identity-go', 'identity-java'] as const).map((tool) => {
     const { call, file } = languages[tool];
-    const keepsFileFor = readsFile.includes(credential) ? keptFor[tool] : undefined;
+    const keepsFileFor = given.heading === 'Azure SDKs' ? keptFor[tool] : undefined;
     return {
       tools: [tool],
       recipe: withProgram(given, called, `${call} ${credential}`),
@@ -66,6 +64,12 @@ const sqlcmd = `sqlcmd -S contoso.database.windows.net -d storefront \\
 /** Every recipe of docs/recipes.md that a tool on this machine can be had for. */
 export const trials: readonly Trial[] = [
   {
+    tools: ['curl'],
+    recipe: recipe('curl'),
+    does: 'a secret of a vault',
+    shows: [/Hello from the protected API/],
+  },
+  {
     tools: ['curl', 'jq'],
     recipe: recipe('curl in a loop'),
     does: 'two secrets of a vault, a token from the endpoint for each; then the same again',
@@ -75,6 +79,7 @@ export const trials: readonly Trial[] = [
   },
   ...sdks('DefaultAzureCredential', recipe('Azure SDKs'), 'node deploy.js'),
   ...sdks('WorkloadIdentityCredential', recipe('Azure SDKs'), 'node deploy.js'),
+  ...sdks('DefaultAzureCredential', recipe('ManagedIdentityCredential'), 'node deploy.js'),
   ...sdks('ManagedIdentityCredential', recipe('ManagedIdentityCredential'), 'node deploy.js'),
   ...sdks('AzurePipelinesCredential', recipe('AzurePipelinesCredential'), 'dotnet run --project deploy'),
   {
