@@ -135,7 +135,6 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
       void renew();
     }
     const waits = [
-      LOOK_MS,
       isRenewing ? LOOK_MS : untilDue(),
       isUnsettled() ? AGAIN_MS : LOOK_MS,
       inFile === undefined ? LOOK_MS : untilRemoval(inFile) || AGAIN_MS,
