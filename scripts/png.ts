@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 
 /** What stands in a picture under this key is the digest of what it was drawn from. */
 const KEY = 'entra-token-source';
@@ -27,16 +28,4 @@ export function readPng(png: Buffer): { width: number; height: number; digest: s
   }
   const digest = new RegExp(`tEXt${KEY}\\0([0-9a-f]{64})`).exec(png.toString('latin1'))?.[1];
   return { width: png.readUInt32BE(16), height: png.readUInt32BE(20), digest };
-}
-
-/** CRC-32 as in zlib; Node's own came only with 20.15. */
-function crc32(bytes: Buffer): number {
-  let crc = -1;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) {
-      crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-  }
-  return (crc ^ -1) >>> 0;
 }

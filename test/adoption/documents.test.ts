@@ -9,7 +9,7 @@ import { folders, taskSources } from '../../scripts/imports.ts';
 import { readJson, root } from '../../scripts/layout.ts';
 import { readManifest } from '../../scripts/manifest.ts';
 import { codes } from '../../tasks/EntraTokenV1/failure/catalogue.ts';
-import { blocks, markdownFiles } from './markdown.ts';
+import { anchorsOf, blocks, inlineCode, linksOf, markdownFiles, picturesOf } from './markdown.ts';
 
 const REPOSITORY = 'https://github.com/entra-token/entra-token';
 const RAW = 'https://raw.githubusercontent.com/entra-token/entra-token/main/';
@@ -116,9 +116,9 @@ describe('every link', () => {
   });
 
   it('of the Marketplace page to a picture leads to a PNG', () => {
-    const pictures = [...(documents.get('overview.md') ?? '').matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)];
+    const pictures = picturesOf(documents.get('overview.md') ?? '');
     assert.ok(pictures.length >= 3, 'the flow, the log and the form');
-    for (const [, link = ''] of pictures) {
+    for (const link of pictures) {
       assert.match(link, /\.png$/, 'the Marketplace does not show SVG');
     }
   });
@@ -172,7 +172,7 @@ describe('every command', () => {
     const commands = [...blocks(text, 'console', 'bash', 'sh')].flatMap(({ code }) =>
       code.split('\n').filter((line) => /^(?:\$ )?npm /.test(line)),
     );
-    const inline = [...text.matchAll(/`(npm (?:run |start|test)[^`]*)`/g)].map(([, command = '']) => command);
+    const inline = inlineCode(text).filter((code) => /^npm (?:run |start|test)/.test(code));
     if (commands.length + inline.length > 0) {
       it(`of npm in ${file} exists`, () => {
         for (const command of [...commands, ...inline]) {
@@ -185,15 +185,6 @@ describe('every command', () => {
     }
   }
 });
-
-/** The targets of links and pictures outside of code. */
-function linksOf(text: string): string[] {
-  const prose = text.replace(/^([ \t]*)```[\s\S]*?^\1```[ \t]*$/gm, '').replace(/`[^`\n]*`/g, '');
-  const inline = [...prose.matchAll(/\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g)].map(([, link = '']) => link);
-  const reference = [...prose.matchAll(/^\[[^\]]+\]:\s*(\S+)/gm)].map(([, link = '']) => link);
-  const bare = [...prose.matchAll(/<(https?:[^\s>]+)>/g)].map(([, link = '']) => link);
-  return [...inline, ...reference, ...bare];
-}
 
 /** What GitHub shows of a repository beside its files. */
 const pagesOfGitHub = new Set(['', '#readme', '/issues', '/security/advisories/new'].map((page) => REPOSITORY + page));
@@ -225,28 +216,6 @@ function faultOf(link: string, file: string): string[] {
     return [`${link}: ${place} has no heading #${anchor}`];
   }
   return [];
-}
-
-/** The anchors that GitHub gives to the headings of a page. */
-function anchorsOf(text: string): Set<string> {
-  const anchors = new Set<string>();
-  const prose = text.replace(/^([ \t]*)```[\s\S]*?^\1```[ \t]*$/gm, '');
-  for (const [, heading = ''] of prose.matchAll(/^#{1,6}\s+(.+?)\s*#*$/gm)) {
-    const slug = heading
-      .replace(/\[([^\]]+)\]\([^)]*\)/g, '$1')
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
-      .replaceAll(' ', '-');
-    let anchor = slug;
-    for (let count = 1; anchors.has(anchor); count++) {
-      anchor = `${slug}-${count}`;
-    }
-    anchors.add(anchor);
-  }
-  for (const [, id = ''] of text.matchAll(/<a (?:id|name)="([^"]+)"/g)) {
-    anchors.add(id);
-  }
-  return anchors;
 }
 
 interface Step {

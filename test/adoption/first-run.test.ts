@@ -12,6 +12,7 @@ import { fileToRun, readArguments, UsageError } from '../../scripts/start.ts';
 import { PipelineError } from '../agent/pipeline.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { readPipelineFile } from '../rehearsal.ts';
+import { blocks, markdownFiles } from './markdown.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'entra-token-first-run-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -35,10 +36,10 @@ async function start(...args: string[]): Promise<{ code: number; shown: string }
 
 /** The first YAML of the documentation's "Try it", word for word. */
 function firstPipeline(): string {
-  const page = readFileSync(join(root, 'docs', 'getting-started.md'), 'utf8').replaceAll('\r\n', '\n');
-  const yaml = /^## Try it[\s\S]*?^```yaml\n([\s\S]*?)^```$/m.exec(page)?.[1];
-  assert.ok(yaml, 'the page has no YAML to try');
-  return yaml;
+  const page = markdownFiles().get('docs/getting-started.md') ?? '';
+  const [first] = blocks(page.slice(page.indexOf('\n## Try it')), 'yaml');
+  assert.ok(first, 'the page has no YAML to try');
+  return first.code;
 }
 
 function save(name: string, yaml: string): string {
