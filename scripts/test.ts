@@ -85,7 +85,9 @@ if (late.length > 0) {
   process.exit(1);
 }
 const tally = new Tally((file) => relative(root, file));
-const tests = run({ files: given.length > 0 ? files : processes(files), concurrency: 4 });
+/** A file that has not ended after so long never will, and is a failure. Milliseconds. */
+const timeout = 20 * 60_000;
+const tests = run({ files: given.length > 0 ? files : processes(files), concurrency: 4, timeout });
 tests.on('test:enqueue', (test) => tally.enqueued(test));
 tests.on('test:complete', (test) => tally.completed(test));
 tests.on('test:fail', () => {

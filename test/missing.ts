@@ -1,7 +1,11 @@
 import { spawnSync } from 'node:child_process';
 
 /** The Debian packages of tools that are not in a package of their own name. */
-const packages: Readonly<Record<string, string>> = { az: 'azure-cli', unshare: 'util-linux' };
+const packages: Readonly<Record<string, string>> = {
+  az: 'azure-cli',
+  pwsh: 'powershell, from packages.microsoft.com',
+  unshare: 'util-linux',
+};
 
 /**
  * Why tests of a tool are not run on this machine; false where it is installed.

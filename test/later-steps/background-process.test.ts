@@ -21,7 +21,7 @@ const inherited = new Set(streamsOf(process.pid));
 let calm: Cloud;
 
 before(async () => {
-  calm = await startCloud({ idTokenLifetimeSeconds: 10 });
+  calm = await startCloud({ idTokenLifetimeSeconds: LIFE_SECONDS });
 });
 after(() => calm.close());
 
@@ -79,7 +79,7 @@ function summaryOf(result: JobResult): string {
 }
 
 // They wait for clocks and do next to nothing meanwhile.
-describe('the background process', { concurrency: 8, timeout }, () => {
+describe('the background process', { concurrency: 10, timeout }, () => {
   for (const { version, path, skip } of agentNodes) {
     test(`on Node ${version} no reader ever finds a missing, partial or expired token, and it costs next to nothing`, {
       skip,
@@ -231,7 +231,7 @@ describe('the background process', { concurrency: 8, timeout }, () => {
   });
 
   test('one refusal between two answers is a hiccup', async () => {
-    await withCloud({ idTokenLifetimeSeconds: 10 }, async (cloud) => {
+    await withCloud({ idTokenLifetimeSeconds: LIFE_SECONDS }, async (cloud) => {
       const result = await withJob(cloud, async ({ job }) => {
         const poll = pollTokens(job.tokenFile);
         const first = readFileSync(job.tokenFile, 'utf8');

@@ -85,6 +85,8 @@ export function pollTokens(file: string): { readonly reads: Reads; stop(): Reads
     const now = Date.now();
     judgeToken(readToken(file), now, reads, seen);
   }, 5);
+  // A test that fails before it stops this must still come to its end.
+  timer.unref();
   return {
     reads,
     stop: () => {
