@@ -146,7 +146,7 @@ describe('mistakes in a pipeline', () => {
     [
       'an unknown connection',
       task('EntraToken@1', 'azureSubscription: pord'),
-      /:3: .*no service connection 'pord'\. Did you mean 'prod'\?/,
+      /:3: .*no service connection 'pord'\. Did you mean 'prod'\? There are prod, /,
     ],
     [
       'a connection of another type',

@@ -53,7 +53,7 @@ function faultsOfTask(step: TaskStep, { tasks, connections, variables }: Organiz
     const ofType = connections.filter((one) => one.type.toLowerCase() === type).map((one) => one.name);
     if (found === undefined) {
       const meant = nearest(wanted, ofType);
-      const hint = meant === undefined ? `There are ${ofType.join(', ')}.` : `Did you mean '${meant}'?`;
+      const hint = `${meant === undefined ? '' : `Did you mean '${meant}'? `}There are ${ofType.join(', ')}.`;
       return [{ line, sentence: `${name}: there is no service connection '${wanted}'. ${hint}` }];
     }
     if (found.type.toLowerCase() === type) return [];

@@ -136,6 +136,44 @@ for (const { file, sources, services, shows, lacks, tool, least, hides } of exam
   });
 }
 
+/** What the first step of the quick start prints between the header of the agent and its last line. */
+async function logOfQuickStart(systemDebug: boolean): Promise<string[]> {
+  const { steps } = await runPipelineFile(cloud, join(root, 'examples', 'quickstart.yml'), { systemDebug });
+  const lines = steps[0]?.lines ?? [];
+  const header = lines.findLastIndex((line) => /^={20,}$/.test(line));
+  return lines.slice(header + 1, -1).filter((line) => !line.startsWith('##[debug]'));
+}
+
+test('the log of a green step fits one screen, and has the federation in a group', async () => {
+  const lines = await logOfQuickStart(false);
+  assert.ok(lines.length <= 20, lines.join('\n'));
+  for (const line of lines) assert.ok(line.replace('##[group]', '').length <= 80, line);
+  assert.ok(lines.some((line) => line.startsWith('##[group]Federation details')));
+  assert.equal(lines.filter((line) => line === '##[endgroup]').length, 1);
+  for (const answer of [
+    /^Source .*azureRM/,
+    /^Client /,
+    /^Tenant /,
+    /^Access token .*vault/,
+    /^ {2}expires .* \(in /,
+    /TOKEN: \$\(entra\./,
+  ]) {
+    assert.ok(
+      lines.some((line) => answer.test(line)),
+      String(answer),
+    );
+  }
+});
+
+test('with System.Debug the federation is open', async () => {
+  const lines = await logOfQuickStart(true);
+  assert.ok(
+    lines.some((line) => line.startsWith('Federation details')),
+    lines.join('\n'),
+  );
+  assert.ok(!lines.some((line) => line.startsWith('##[group]')));
+});
+
 test('each source has an example, and each example is here and says in its first line what it shows', () => {
   assert.deepEqual(new Set(examples.flatMap(({ sources }) => sources)), new Set(credentialSources));
   const files = examples.map(({ file }) => file);
