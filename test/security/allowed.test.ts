@@ -90,6 +90,19 @@ describe('on the network of a company', { concurrency: 3 }, () => {
       },
     },
     {
+      title: 'variables that repeat the agent’s under their names in the environment',
+      options: () => ({
+        ...behindProxy(),
+        certificates: { ca: ca() },
+        variables: {
+          ...realNames(cloud).variables,
+          SYSTEM_OIDCREQUESTURI: '$(System.OidcRequestUri)',
+          SYSTEM_COLLECTIONURI: '$(System.CollectionUri)',
+          SYSTEM_ACCESSTOKEN: '$(System.AccessToken)',
+        },
+      }),
+    },
+    {
       title: 'an agent before 5.277',
       options: () => ({ ...behindProxy(), certificates: { ca: ca() }, agentVersion: '4.260.0' }),
     },

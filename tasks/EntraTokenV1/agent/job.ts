@@ -1,4 +1,5 @@
 import { Failure } from '../failure/failure.ts';
+import { environmentName } from '../origins/environment.ts';
 import { Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
 import type { Agent } from './agent.ts';
@@ -59,7 +60,7 @@ function readIdTokenAddress(agent: Agent, organization: Organization | undefined
     'System.PlanId': agent.variable('System.PlanId'),
     'System.JobId': agent.variable('System.JobId'),
   };
-  const given = tryUrl(agent.variable('System.OidcRequestUri'));
+  const given = tryUrl(whoeverSetIt(agent, 'System.OidcRequestUri'));
   if (given !== undefined && organization !== undefined && organization.kind !== 'server') {
     const projects = [parts['System.TeamProjectId'], agent.variable('System.TeamProject')];
     if (isEndpointOf(given, organization, projects, parts['System.PlanId'], parts['System.JobId'])) {
@@ -119,6 +120,14 @@ function isEndpointOf(
   );
 }
 
+/**
+ * A variable that is compared, and decides nothing: pipelines do set such a one for their tools, under its name in the
+ * environment.
+ */
+function whoeverSetIt({ origins }: Agent, name: string): string | undefined {
+  return origins.environment(environmentName(name))?.value;
+}
+
 /** An organization of Azure DevOps Services, by whichever of its names; a rehearsal on this machine; or a server of one's own. */
 interface Organization {
   readonly kind: 'services' | 'loopback' | 'server';
@@ -137,7 +146,7 @@ function readOrganization(agent: Agent): Organization | undefined {
   const named = {
     'the connection of the job': agent.endpointUrl('SYSTEMVSSCONNECTION'),
     'the variable System.CollectionUri':
-      agent.variable('System.CollectionUri') ?? agent.variable('System.TeamFoundationCollectionUri'),
+      whoeverSetIt(agent, 'System.CollectionUri') ?? whoeverSetIt(agent, 'System.TeamFoundationCollectionUri'),
   };
   const found = Object.entries(named).flatMap(([where, text]) => {
     const url = tryUrl(text);
