@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { root } from '../scripts/layout.ts';
+import { LOOKUP_ID } from '../test/agent/orphans.ts';
+import { refreshersOf } from '../test/later-steps/processes.ts';
 import { packagedExtension } from '../test/rehearsal.ts';
 import { type Contender, contenders, latencies, type NodeVersion, nodeBinary, nodes } from './contenders.ts';
 import { LocalCloud } from './local-cloud.ts';
@@ -125,10 +127,11 @@ async function measureRefresher(ready: Ready, node: NodeVersion): Promise<Result
     output += text;
   });
   await once(child, 'close');
-  const pid = Number(/kept fresh by process (\d+)/.exec(output)?.[1]);
-  if (!(pid > 0)) {
+  const [background] = refreshersOf(environment[LOOKUP_ID] ?? '');
+  if (background === undefined) {
     throw new Error(`the step started no background process:\n${output}`);
   }
+  const { pid } = background;
   await sleep(5000);
   const { resident, peak } = residentMemory(pid);
   process.kill(pid, 'SIGKILL');

@@ -97,7 +97,7 @@ export async function contenders(ready: Ready): Promise<Contender[]> {
       name: 'post-job',
       title: 'EntraToken@1, post-job stage',
       command: program(ready.post, without(ready.post.environment, 'AGENT_CAINFO')),
-      size: sizeOf(ready.post.script),
+      size: sizeOf(ready.post.script) + sizeOf(join(taskFolder, 'clean-up.js')),
     },
     {
       ...usual,

@@ -53,7 +53,7 @@ function candidates() {
   const binary = process.platform === 'win32' ? 'node.exe' : 'node';
   // Where the agent's folder holds links, execPath is what they lead to, and argv0 is as the agent wrote it.
   const externals = [process.argv0, process.execPath]
-    .filter((file) => typeof file === 'string' && path.isAbsolute(file))
+    .filter((file) => typeof file === 'string' && path.basename(file) !== file)
     .map((file) => path.resolve(file, '..', '..', '..'))
     .filter((folder) => path.basename(folder) === 'externals');
   const found = [];

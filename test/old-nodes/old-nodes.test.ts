@@ -290,6 +290,12 @@ describe('what the agent starts passes on', { skip: noOldNodes }, () => {
     assert.equal(stdout, '24\n');
   });
 
+  it('the step to what is beside the binary as it was called, from wherever that was', () => {
+    const node = agentWith({ node10: oldNode(10).path, node24: fake('24.1.0', '24') });
+    const [cwd, called] = [join(node, '..', '..', '..', '..'), join('externals', 'node10', 'bin', 'node')];
+    assert.equal(spawnSync(called, [join(task, 'main.js')], { encoding: 'utf8', cwd }).stdout, '24\n');
+  });
+
   it('the step to no Node of a folder that is not the agent’s', () => {
     const agent = agentWith({ node10: oldNode(10).path, node24: fake('24.1.0', '24') });
     const tools = join(mkdtempSync(join(scratch, 'tools-')), 'tools');
