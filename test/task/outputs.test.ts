@@ -265,7 +265,7 @@ for (const [title, options] of [
   });
 }
 
-test('an ID token that the agent brings with the connection is used while it has a minute to live', async () => {
+test('an ID token that the agent brings with the connection is used while it has a minute to live, five for later steps', async () => {
   const { azureRMManagementGroup: group, azureRMMinimal: minimal, azureDevOps } = cloud.connections;
   const bound = async (connection: typeof prod, idToken: string | number) => ({
     ...connection,
@@ -278,7 +278,7 @@ test('an ID token that the agent brings with the connection is used while it has
     },
   });
   const connections = [
-    await bound(prod, 120),
+    await bound(prod, 400),
     await bound(group, 50),
     await bound(minimal, 'not-an-id-token'),
     await bound(azureDevOps, 120),
@@ -297,14 +297,24 @@ test('an ID token that the agent brings with the connection is used while it has
           authorityHost: cloud.authorityUrl,
         },
       },
+      {
+        name: 'handedOn',
+        inputs: {
+          credentialSource: 'azureDevOps',
+          azureDevOpsServiceConnection: 'devops',
+          authorityHost: cloud.authorityUrl,
+          exportIdToken: 'true',
+        },
+      },
     ],
     { connections },
   );
   const services = (name: string): string[] => of(name).requests.map(({ service }) => service);
-  for (const name of ['fresh', 'stale', 'broken', 'user']) assertSucceeded(of(name));
+  for (const name of ['fresh', 'stale', 'broken', 'user', 'handedOn']) assertSucceeded(of(name));
   assert.deepEqual(services('fresh'), ['entra', 'entra'], 'nobody asks for what is there');
   assert.equal(values(of('fresh'))['idToken'], connections[0]?.parameters['idToken']);
   assert.deepEqual(services('user'), ['entra']);
+  assert.deepEqual(services('handedOn'), ['devops', 'entra'], 'two minutes are little for later steps');
   assert.deepEqual(services('stale'), ['devops', 'entra'], 'less than a minute to live');
   assert.notEqual(
     to('entra', of('stale').requests)[0]?.form?.['client_assertion'],
