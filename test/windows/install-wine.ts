@@ -37,7 +37,17 @@ export function installWindows(): WindowsVersions {
   }
   mkdirSync(windowsFolder, { recursive: true });
   for (const version of [20, 24] as const) installNode(version);
-  run('npm', ['install', '--silent', '--no-save', '--ignore-scripts', '--legacy-peer-deps', ...PARSER]);
+  // Without the prefix, npm takes the repository for the place to install to.
+  run('npm', [
+    'install',
+    '--prefix',
+    windowsFolder,
+    '--silent',
+    '--no-save',
+    '--ignore-scripts',
+    '--legacy-peer-deps',
+    ...PARSER,
+  ]);
   compile('worker');
   compile('hold');
   installPrefix();
