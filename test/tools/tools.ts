@@ -37,8 +37,11 @@ if (!wanted.every(isTool)) {
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const isSlow = (name: ToolName): boolean => (tools[name] satisfies Tool as Tool).isSlow === true;
-const isChosen = (trial: Trial): boolean =>
-  wanted.length === 0 ? write || !trial.tools.some(isSlow) : trial.tools.some((name) => wanted.includes(name));
+const isChosen = (trial: Trial): boolean => {
+  const slow = trial.tools.filter(isSlow);
+  if (wanted.length === 0) return write || slow.length === 0;
+  return trial.tools.some((name) => wanted.includes(name)) && slow.every((name) => wanted.includes(name));
+};
 const chosen = trials.filter(isChosen);
 
 // All of them first: nothing may hold up the services that the tools then ask.
