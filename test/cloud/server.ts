@@ -204,10 +204,12 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
  */
 async function holdPort(port: number): Promise<() => void> {
   const host = '127.0.0.1';
-  const peer = net.createServer();
+  // An outage need not end, and does not keep the process then.
+  const peer = net.createServer((accepted) => accepted.on('error', () => {}).unref()).unref();
   await new Promise<void>((resolve) => peer.listen(0, host, resolve));
   const socket = net.connect({ host, port: (peer.address() as AddressInfo).port, localAddress: host, localPort: port });
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  socket.unref();
   return () => {
     socket.destroy();
     peer.close();

@@ -15,6 +15,9 @@ import { type Enough, expiryOf, isEnough, pollTokens, type Reads, readFast } fro
 /** A test that waits for ever says nothing; this is far more than any of them needs. */
 const timeout = 300_000;
 
+/** Lives of this length leave a busy machine seconds for what has to be in time. */
+const LIFE_SECONDS = 20;
+
 /** What this process was started with, and hands on to all that it starts. */
 const inherited = new Set(streamsOf(process.pid));
 
@@ -57,9 +60,6 @@ async function withJob(
   assert.deepEqual(processesOf(job.lookupId), []);
   return result;
 }
-
-/** Lives of this length leave a busy machine seconds for what has to be in time. */
-const LIFE_SECONDS = 20;
 
 const isGone = (pid: number): boolean => seen(pid) === undefined;
 
