@@ -38,10 +38,21 @@ exports.cleanUp = () => {
 
 /** Runs a program of the task with the first newer Node that works, or hands the names of those that do not. */
 function run(program, whenEnded, whenNone) {
+  // Before there is a child: a signal that ended this process first would leave the child running.
+  let child;
+  ['SIGINT', 'SIGTERM', 'SIGBREAK'].forEach((signal) => {
+    process.on(signal, () => {
+      // The console of Windows tells the child itself; sent from here, a signal would end it at once.
+      if (child && process.platform !== 'win32') {
+        child.kill(signal);
+      }
+    });
+  });
   const broken = [];
   for (const candidate of candidates()) {
     if (works(candidate.file)) {
-      return start(candidate.file, program, whenEnded);
+      child = start(candidate.file, program, whenEnded);
+      return;
     }
     broken.push(candidate.name);
   }
@@ -95,18 +106,11 @@ function start(file, program, whenEnded) {
   const child = childProcess.spawn(file, args, { stdio: 'inherit' });
   child.on('exit', (code, signal) => whenEnded(signal ? 128 + os.constants.signals[signal] : code));
   child.on('error', () => whenEnded(1));
-  ['SIGINT', 'SIGTERM', 'SIGBREAK'].forEach((signal) => {
-    process.on(signal, () => {
-      // The console of Windows tells the child itself; sent from here, a signal would end it at once.
-      if (process.platform !== 'win32') {
-        child.kill(signal);
-      }
-    });
-  });
   // An agent that is killed sends no signal.
   setInterval(() => {
     if (process.ppid !== parent) {
       child.kill('SIGTERM');
     }
   }, PARENT_LOOK_MS);
+  return child;
 }
