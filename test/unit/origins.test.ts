@@ -134,8 +134,8 @@ describe('what else is read', () => {
     { machine: { HTTP_PROXY: 'http://p' }, name: 'HTTP_PROXY' },
     { machine: { http_proxy: 'http://p', NO_PROXY: 'localhost,.corp' }, name: 'http_proxy' },
     { machine: { http_proxy: 'http://p', NO_PROXY: 'localhost, 127.0.0.1' }, name: undefined },
-    { machine: { http_proxy: 'http://p', NO_PROXY: '127.0.0.0/8' }, name: undefined },
-    { machine: { http_proxy: 'http://p', no_proxy: '*' }, name: undefined },
+    { machine: { http_proxy: 'http://p', NO_PROXY: '127.0.0.0/8' }, name: 'http_proxy' },
+    { machine: { http_proxy: 'http://p', no_proxy: '*' }, name: 'http_proxy' },
     { machine: { ALL_PROXY: 'http://p', NO_PROXY: '127.0.0.1', no_proxy: '.corp' }, name: 'ALL_PROXY' },
   ]) {
     it(`the proxy of 127.0.0.1 is ${name ?? 'none'} with ${JSON.stringify(machine)}`, () => {

@@ -178,7 +178,7 @@ function proxyOfLoopback(environment: Environment): string | undefined {
       );
 }
 
+/** The JavaScript SDKs and .NET compare by the letter: no range of addresses and, for some, no `*` covers it. */
 function coversLoopback(entry: string): boolean {
-  const [address = '', bits] = entry.split('/');
-  return entry === '*' || entry === '127.0.0.1' || (/^127\.[\d.]+$/.test(address) && Number(bits) <= 8);
+  return entry === '127.0.0.1';
 }
