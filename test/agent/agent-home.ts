@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { JobOptions } from './job.ts';
+import type { JobOptions } from './job-options.ts';
 
 /**
  * Writes what lies in an agent's own folder once it is configured: `.agent`, and where they were given, `.proxy` and
@@ -25,11 +25,26 @@ export function writeAgentFiles(
   }
 }
 
-/** Puts those of Node's binaries that are given where the agent has them: below its own folder. Gives their paths there. */
-export function placeNodes(
+/** Puts Node's binaries where the agent has them, and says which it starts for a handler. */
+export function nodesOf(
   home: string,
-  nodes: Readonly<Record<string, string | undefined>>,
-): (folder: string) => string {
+  { node, node10, machine, hasAgentFiles = true, useNode24 = true }: JobOptions,
+): (handler: string) => string {
+  if (node10 !== undefined) {
+    const place = placeNodes(home, { node10, node20_1: node?.node20, node24: node?.node24 });
+    return () => place('node10');
+  }
+  const node20 = node?.node20 ?? machine?.node.node20 ?? process.execPath;
+  const node24 = node?.node24 ?? machine?.node.node24 ?? process.execPath;
+  if (machine !== undefined || !hasAgentFiles) {
+    return (handler) => (handler === 'Node24' && useNode24 ? node24 : node20);
+  }
+  const place = placeNodes(home, { node20_1: node20, node24 });
+  return (handler) => place(handler === 'Node24' && useNode24 ? 'node24' : 'node20_1');
+}
+
+/** Links the given binaries of Node below the agent's own folder. Gives their paths there. */
+function placeNodes(home: string, nodes: Readonly<Record<string, string | undefined>>): (folder: string) => string {
   const place = (folder: string): string => join(home, 'externals', folder, 'bin', 'node');
   for (const [folder, binary] of Object.entries(nodes)) {
     if (binary !== undefined) {

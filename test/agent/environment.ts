@@ -22,6 +22,31 @@ function environmentName(name: string, preserveCase = false): string {
   return preserveCase ? plain : plain.toUpperCase();
 }
 
+/** What a bare agent would have in its environment, and nothing else of the process that runs this. */
+export function inheritedEnvironment(): Environment {
+  const names =
+    process.platform === 'win32'
+      ? [
+          'Path',
+          'SystemRoot',
+          'SystemDrive',
+          'ComSpec',
+          'PATHEXT',
+          'TEMP',
+          'TMP',
+          'USERPROFILE',
+          'APPDATA',
+          'LOCALAPPDATA',
+        ]
+      : ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
+  return Object.fromEntries(
+    names.flatMap((name): [string, string][] => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
 /** What the process of a task gets, beside what every step has. */
 export interface TaskEnvironment {
   inputs: ReadonlyMap<string, string>;

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, posix } from 'node:path';
 import { strFromU8, unzipSync } from 'fflate';
 import type { Restrictions } from './restrictions.ts';
@@ -36,6 +37,14 @@ export interface TaskDefinition {
 
 /** Preferred first (agent: TaskManager.cs). */
 const NODE_HANDLERS = ['Node24', 'Node20_1', 'Node16', 'Node10', 'Node'];
+
+/** Tasks outlive the job, as in an agent: in the given work folder, or in one of this user's. */
+export function taskCache(workFolder: string | undefined): string {
+  const cache =
+    workFolder === undefined ? join(tmpdir(), `local-agent-tasks-${userInfo().username}`) : join(workFolder, '_tasks');
+  mkdirSync(cache, { recursive: true, mode: 0o700 });
+  return cache;
+}
 
 /**
  * Reads the tasks of a packaged extension, which is unpacked once into a folder named by its content. Throws where the

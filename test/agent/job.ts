@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBefore, placeNodes, writeAgentFiles } from './agent-home.ts';
-import { evaluateCondition, evaluateExpression, isTrue, traceOf } from './condition.ts';
-import type { Environment } from './environment.ts';
-import { findTask, loadExtension, type TaskDefinition } from './extension.ts';
+import { isBefore, nodesOf, writeAgentFiles } from './agent-home.ts';
+import { evaluateCondition } from './condition.ts';
+import { inheritedEnvironment } from './environment.ts';
+import { loadExtension, type TaskDefinition, taskCache } from './extension.ts';
 import { expand, jobInputs, visibleConnections } from './inputs.ts';
+import { CURRENT_AGENT, type JobOptions } from './job-options.ts';
+import { emptyResult, type JobResult, type StepResult, together } from './job-result.ts';
 import {
   dependencyValue,
   jobEndpoints,
@@ -14,162 +15,23 @@ import {
   setProxyAndCertificates,
   setServerVariables,
 } from './job-variables.ts';
-import { type Attachment, type Issue, type LogLine, type Stage, StepRecord } from './log.ts';
-import type { Machine, Worker } from './machine.ts';
+import { type Attachment, type Stage, StepRecord } from './log.ts';
+import type { Worker } from './machine.ts';
 import { createMasker, type Masker } from './masker.ts';
 import { killOrphans, listProcesses, type ProcessName } from './orphans.ts';
-import { type JobDefinition, type PipelineDefinition, parsePipeline, type StepDefinition } from './pipeline.ts';
+import { type JobDefinition, type PipelineDefinition, parsePipeline } from './pipeline.ts';
+import { planSteps } from './plan-steps.ts';
 import { mergeResults, type TaskResult } from './result.ts';
-import { type Run, runScript, runTask, type StepHost, type StepInstance, type UnexpandedMacro } from './step.ts';
+import { runStage, type StageJob, type StepStage } from './stage.ts';
+import type { StepHost, StepInstance, UnexpandedMacro } from './step.ts';
 import { Variables } from './variables.ts';
 import { createWorkspace, emptyFolder, filesBelow, type Workspace } from './workspace.ts';
 
+export type { JobOptions, ProcessInfo, ServiceConnection } from './job-options.ts';
+export type { JobResult, StepResult } from './job-result.ts';
 export type { Attachment, Issue, LogLine, Stage } from './log.ts';
 export type { PipelineDefinition } from './pipeline.ts';
 export type { TaskResult } from './result.ts';
-
-/** A service connection, as the server would put it into the job. */
-export interface ServiceConnection {
-  /** Lower case, with dashes. */
-  id: string;
-  /** The name by which the pipeline knows it. */
-  name: string;
-  /** `AzureRM`, `WorkloadIdentityUser`, … */
-  type: string;
-  url: string;
-  /** `WorkloadIdentityFederation`, `ServicePrincipal`, … */
-  scheme: string;
-  /** Authorization parameters. The agent masks all of them but a few that are known to be harmless. */
-  parameters: Record<string, string>;
-  data?: Record<string, string>;
-}
-
-export interface JobOptions {
-  /** YAML text, or what {@link parsePipeline} made of one. */
-  pipeline: string | PipelineDefinition;
-  /** The packaged extension. */
-  vsix: string;
-  /** The address of the job's own connection, and `System.CollectionUri`. */
-  collectionUri: string;
-  /** The job's access token, in its own connection and in `System.AccessToken`; absent, the job has neither. */
-  jobToken?: string;
-  /** Those of the project. As from the server, a job gets the ones that the inputs of its steps name. */
-  connections?: ServiceConnection[];
-  /** Public variables that the server sends: system, build, and the user's. */
-  variables?: Record<string, string>;
-  secretVariables?: Record<string, string>;
-  /** Added to the agent's own environment, which every process inherits. */
-  environment?: Record<string, string>;
-  /** Added to the environment of scripts alone, for the tools that they run. Tasks see nothing of it. */
-  scriptEnvironment?: Record<string, string>;
-  /** Where tasks run, if that is not this machine. */
-  machine?: Machine;
-  /** Node's binaries; by default the one that runs this, or those of the machine. */
-  node?: { node24?: string; node20?: string };
-  /**
-   * What an agent on Alpine starts instead of both, as long as no variable tells it to use another (agent:
-   * NodeHandler.cs). Of the others, it has those that are given.
-   */
-  node10?: string;
-  /** Whether the handler Node24 runs on Node 24; if not, its file runs on Node 20. Default true. */
-  useNode24?: boolean;
-  /** Takes this handler instead of the preferred one. */
-  handler?: 'Node24' | 'Node20_1';
-  systemDebug?: boolean;
-  /** True for an agent of Microsoft's, which runs one job on a fresh machine. Default false. */
-  isHosted?: boolean;
-  proxy?: { url: string; username?: string; password?: string; bypass?: string[] };
-  certificates?: {
-    ca?: string;
-    clientCert?: string;
-    clientCertKey?: string;
-    clientCertArchive?: string;
-    clientCertPassword?: string;
-    skipValidation?: boolean;
-  };
-  /**
-   * The agent's version; by default {@link CURRENT_AGENT}. Before 5.278.0 it does not mask the ID token of a connection,
-   * before 5.277.0 variables win over inputs and connections in the environment of a task, and before 4.274.1
-   * `task.setendpoint` changes the job's own connection.
-   */
-  agentVersion?: string;
-  /** False hides the agent's own files from the step, as a job container does. Default true. */
-  hasAgentFiles?: boolean;
-  /** Whether overwriting a read-only variable fails the step; else it is a warning. Default true. */
-  enforceReadOnly?: boolean;
-  /** Kept afterwards; by default a fresh one is made and removed. */
-  workFolder?: string;
-  /** Each line as it is written, masked. */
-  onLine?: (line: LogLine) => void;
-  /** Cancels the job. */
-  cancel?: AbortSignal;
-  /** Milliseconds from SIGINT to SIGTERM, and from there to SIGKILL. Default 7500 and 2500. */
-  signalTimeouts?: { interruptMs: number; terminateMs: number };
-  /**
-   * Milliseconds, each with the agent's own value as the default: for streams that are still held after the end of a
-   * process (5000), for a process after `task.complete` with `done` (5000), and the unit of the pauses between retries
-   * (1000).
-   */
-  waits?: { streamMs?: number; forceCompleteMs?: number; retryMs?: number };
-  /** Is told of each process of a step as soon as it is there. */
-  onProcess?: (info: ProcessInfo) => void;
-}
-
-/** A process that the agent has started for a stage of a step. */
-export interface ProcessInfo {
-  pid: number;
-  step: string;
-  stage: 'pre' | 'main' | 'post';
-  /** What it was started with; the system shows that of a process only a moment after its start. */
-  environment: Readonly<Record<string, string>>;
-  /** Ends that process alone and at once, as somebody else than the agent may. */
-  terminate(): void;
-}
-
-/** How one stage of one step ended. */
-export interface StepResult {
-  /** The name of the job. */
-  job: string;
-  /** The reference name, given or generated. */
-  name: string;
-  displayName: string;
-  stage: 'pre' | 'main' | 'post';
-  result: TaskResult;
-  /** The first ten errors and the first ten warnings. */
-  issues: Issue[];
-  /** The masked log. */
-  lines: string[];
-  /** What the process printed, before masking, with its commands. */
-  rawOutput: { stdout: string; stderr: string };
-  /** Null where no process ran to its end. */
-  exitCode: number | null;
-  durationMs: number;
-  /** The text of `task.complete` or `task.setprogress`. */
-  currentOperation?: string;
-  progress: number;
-  /** The output variables that this stage has set, not masked. */
-  outputs: Record<string, string>;
-  attachments: Attachment[];
-}
-
-export interface JobResult {
-  result: TaskResult;
-  steps: StepResult[];
-  /** The whole masked log. */
-  log: string[];
-  /** By the names under which they were set last, after the last expansion. */
-  variables: Record<string, { value: string; secret: boolean; readOnly: boolean }>;
-  /** By `step.name`. */
-  outputs: Record<string, { value: string; secret: boolean }>;
-  /** The processes that were still there at the end of the job, and were killed. */
-  orphans: ProcessName[];
-  /** Files that were still in the agent's temporary folder at the end of the job, relative to it. */
-  leftover: string[];
-  /** Macros that scripts were started with, because the job had no variable of that name. */
-  unexpanded: UnexpandedMacro[];
-  /** Where the pipeline has several jobs: each on its own, by name. What is above is then all of them together. */
-  jobs: Record<string, JobResult>;
-}
 
 /**
  * Runs a pipeline as an agent would, with no server. Rejects where the pipeline or the package cannot be understood;
@@ -185,13 +47,10 @@ export async function runJob(options: JobOptions): Promise<JobResult> {
   return results.size === 1 && only !== undefined ? only : together(results);
 }
 
-/** The newest agent, by whose rules jobs run unless they say otherwise. */
-export const CURRENT_AGENT = '5.278.0';
-
-class Job {
+class Job implements StageJob {
   readonly name: string;
+  readonly options: JobOptions;
   readonly #definition: JobDefinition;
-  readonly #options: JobOptions;
   readonly #earlier: ReadonlyMap<string, JobResult>;
   readonly #masker: Masker = createMasker();
   readonly #variables = new Variables(this.#masker);
@@ -209,16 +68,16 @@ class Job {
   ) {
     this.name = definition.name;
     this.#definition = definition;
-    this.#options = options;
+    this.options = options;
     this.#earlier = earlier;
     this.#steps = planSteps(definition.steps, tasks, this.#masker);
   }
 
   async run(): Promise<JobResult> {
     if (!this.#isWanted()) return { ...emptyResult(), result: 'Skipped' };
-    const workspace = createWorkspace(this.#options.workFolder);
+    const workspace = createWorkspace(this.options.workFolder);
     const lookupId = `vsts_${randomUUID()}`;
-    const worker = await this.#options.machine?.openWorker(lookupId);
+    const worker = await this.options.machine?.openWorker(lookupId);
     try {
       const processesBefore = listProcesses();
       const host = this.#prepare(workspace, lookupId, worker);
@@ -261,7 +120,7 @@ class Job {
   }
 
   #prepare(workspace: Workspace, lookupId: string, remoteWorker: Worker | undefined): StepHost {
-    const options = this.#options;
+    const options = this.options;
     const { machine, hasAgentFiles = true, agentVersion = CURRENT_AGENT } = options;
     const there = machine?.pathThere ?? ((path: string) => path);
     const worker = { ...(machine?.environment ?? inheritedEnvironment()), ...options.environment };
@@ -295,7 +154,7 @@ class Job {
       for (const [key, value] of Object.entries(data))
         data[key] = expand(value, { variables: this.#variables, worker });
     }
-    const nodeFor = this.#placeNodes(workspace);
+    const nodeFor = nodesOf(workspace.home, options);
     if (hasAgentFiles) writeAgentFiles(workspace.home, options);
     return {
       masker: this.#masker,
@@ -326,7 +185,7 @@ class Job {
 
   /** All pre-job stages, all main ones, then the post-job ones from the last step to the first. */
   async #runStages(host: StepHost): Promise<StepResult[]> {
-    const having = (stage: 'pre' | 'main' | 'post'): StepInstance[] =>
+    const having = (stage: StepStage): StepInstance[] =>
       this.#steps.filter(({ task }) => (task === undefined ? stage === 'main' : task.stages[stage] !== undefined));
     const stages = [
       ...having('pre').map((step) => ({ step, stage: 'pre' as const })),
@@ -336,131 +195,8 @@ class Job {
         .map((step) => ({ step, stage: 'post' as const })),
     ];
     const results: StepResult[] = [];
-    for (const { step, stage } of stages) results.push(await this.#runStage(step, stage, host));
+    for (const { step, stage } of stages) results.push(await runStage(this, step, stage, host));
     return results;
-  }
-
-  async #runStage(step: StepInstance, stage: 'pre' | 'main' | 'post', host: StepHost): Promise<StepResult> {
-    const started = performance.now();
-    const prefix = { pre: 'Pre-job: ', main: '', post: 'Post-job: ' }[stage];
-    const record = this.#record(step.name, `${prefix}${step.displayName}`, stage);
-    const run: Run = { exitCode: null, rawOutput: { stdout: '', stderr: '' } };
-    for (const warning of this.#variables.recalculate()) record.warning(warning);
-
-    const condition = stage === 'post' ? 'always()' : (step.definition.condition ?? 'succeeded()');
-    const evaluate = () =>
-      evaluateExpression(condition, {
-        status: this.#result ?? 'Succeeded',
-        variable: (name) => this.#variables.get(name),
-      });
-    const stop = new AbortController();
-    const onCancel = (): void => {
-      this.#setResult('Canceled');
-      if (isTrue(evaluate().value)) return;
-      record.error('The Operation will be canceled. The next steps may not contain expected logs.');
-      stop.abort();
-    };
-    const { cancel } = this.#options;
-    if (cancel?.aborted === true) this.#setResult('Canceled');
-    else cancel?.addEventListener('abort', onCancel);
-
-    try {
-      const evaluation = evaluate();
-      if (isTrue(evaluation.value)) {
-        await this.#runBody(step, stage, host, record, run, stop);
-      } else {
-        record.print(['Skipping step due to condition evaluation.', ...traceOf(condition, evaluation)].join('\n'));
-        record.result = 'Skipped';
-      }
-    } catch (error) {
-      record.error(messageOf(error));
-      record.result = 'Failed';
-    } finally {
-      cancel?.removeEventListener('abort', onCancel);
-    }
-
-    const result = record.result ?? 'Succeeded';
-    if (result === 'SucceededWithIssues' || result === 'Failed') this.#setResult(mergeResults(this.#result, result));
-    return {
-      job: this.#definition.name,
-      name: step.name,
-      displayName: record.displayName,
-      stage,
-      result,
-      issues: record.issues,
-      lines: record.lines,
-      rawOutput: run.rawOutput,
-      exitCode: run.exitCode,
-      durationMs: performance.now() - started,
-      ...(record.currentOperation === undefined ? {} : { currentOperation: record.currentOperation }),
-      progress: record.progress,
-      outputs: record.outputs,
-      attachments: record.attachments,
-    };
-  }
-
-  async #runBody(
-    step: StepInstance,
-    stage: 'pre' | 'main' | 'post',
-    jobHost: StepHost,
-    record: StepRecord,
-    run: Run,
-    stop: AbortController,
-  ): Promise<void> {
-    const { definition, task } = step;
-    // The record is named after its stage; the heading in its log is not.
-    record.section(`Starting: ${step.displayName}`);
-    const timer = definition.timeoutMs === undefined ? undefined : setTimeout(() => stop.abort(), definition.timeoutMs);
-    const host: StepHost = {
-      ...jobHost,
-      onProcess: (pid, environment, terminate) =>
-        this.#options.onProcess?.({ pid, step: step.name, stage, environment, terminate }),
-    };
-    const taskNames = {
-      'task.displayname': step.displayName,
-      'task.publishTelemetry': 'False',
-      'task.skipTranslatorForCheckout': 'False',
-      'system.taskInstanceId': step.id,
-      'system.taskDisplayName': step.displayName,
-      'system.taskInstanceName': step.name,
-    };
-    try {
-      await this.#variables.scoped(taskNames, async () => {
-        if (definition.kind !== 'task') await runScript({ ...step, definition }, host, record, run, stop.signal);
-        else if (task !== undefined)
-          await runTask({ ...step, task, definition }, stage, host, record, run, stop.signal);
-      });
-      if (stop.signal.aborted) throw new Error('The operation was canceled.');
-    } catch (error) {
-      if (stop.signal.aborted && this.#options.cancel?.aborted !== true) {
-        record.error('The task has timed out.');
-        record.result = 'Failed';
-      } else {
-        record.error(stop.signal.aborted ? 'The operation was canceled.' : messageOf(error));
-        record.result = stop.signal.aborted ? 'Canceled' : 'Failed';
-      }
-    } finally {
-      clearTimeout(timer);
-    }
-    if (record.commandResult !== undefined) record.result = mergeResults(record.result, record.commandResult);
-    if (record.result === 'Failed' && definition.continueOnError) record.result = 'SucceededWithIssues';
-    record.section(`Finishing: ${step.displayName}`);
-  }
-
-  /** Puts Node's binaries where the agent has them, and says which it starts for a handler. */
-  #placeNodes({ home }: Workspace): StepHost['nodeFor'] {
-    const { node, node10, machine, hasAgentFiles = true, useNode24 = true } = this.#options;
-    if (node10 !== undefined) {
-      const place = placeNodes(home, { node10, node20_1: node?.node20, node24: node?.node24 });
-      return () => place('node10');
-    }
-    const node20 = node?.node20 ?? machine?.node.node20 ?? process.execPath;
-    const node24 = node?.node24 ?? machine?.node.node24 ?? process.execPath;
-    if (machine !== undefined || !hasAgentFiles) {
-      return (handler) => (handler === 'Node24' && useNode24 ? node24 : node20);
-    }
-    const place = placeNodes(home, { node20_1: node20, node24 });
-    return (handler) => place(handler === 'Node24' && useNode24 ? 'node24' : 'node20_1');
   }
 
   /** Ends what the steps left running (agent: JobExtension.cs). */
@@ -480,16 +216,20 @@ class Job {
     return orphans;
   }
 
-  #setResult(result: TaskResult): void {
+  get result(): TaskResult | undefined {
+    return this.#result;
+  }
+
+  set result(result: TaskResult) {
     this.#result = result;
     this.#variables.set('agent.jobstatus', result);
   }
 
   #agentRecord(name: string): StepRecord {
-    return this.#record(name, name, 'job');
+    return this.record(name, name, 'job');
   }
 
-  #record(name: string, displayName: string, stage: Stage): StepRecord {
+  record(name: string, displayName: string, stage: Stage): StepRecord {
     return new StepRecord(
       { name, displayName, stage },
       {
@@ -497,83 +237,15 @@ class Job {
         debug: this.#debug,
         onLine: (line) => {
           this.#log.push(line.text);
-          this.#options.onLine?.(line);
+          this.options.onLine?.(line);
         },
       },
     );
   }
 }
 
-/** What a bare agent would have in its environment, and nothing else of the process that runs this. */
-function inheritedEnvironment(): Environment {
-  const names =
-    process.platform === 'win32'
-      ? [
-          'Path',
-          'SystemRoot',
-          'SystemDrive',
-          'ComSpec',
-          'PATHEXT',
-          'TEMP',
-          'TMP',
-          'USERPROFILE',
-          'APPDATA',
-          'LOCALAPPDATA',
-        ]
-      : ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
-  return Object.fromEntries(
-    names.flatMap((name): [string, string][] => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
-}
-
 function usesTasks({ jobs }: PipelineDefinition): boolean {
   return jobs.some(({ steps }) => steps.some(({ kind }) => kind === 'task'));
-}
-
-/** Tasks outlive the job, as in an agent: in the given work folder, or in one of this user's. */
-export function taskCache(workFolder: string | undefined): string {
-  const cache =
-    workFolder === undefined ? join(tmpdir(), `local-agent-tasks-${userInfo().username}`) : join(workFolder, '_tasks');
-  mkdirSync(cache, { recursive: true, mode: 0o700 });
-  return cache;
-}
-
-/** The names of the tasks behind script steps, which unnamed ones are called by. */
-const scriptTaskNames: Record<StepDefinition['kind'], string> = {
-  task: 'Task',
-  bash: 'Bash',
-  script: 'CmdLine',
-  pwsh: 'PowerShell',
-  powershell: 'PowerShell',
-};
-
-/** Gives each step that is enabled its task and its names; unnamed steps are named as the server does. */
-function planSteps(steps: readonly StepDefinition[], tasks: readonly TaskDefinition[], masker: Masker): StepInstance[] {
-  const taken = new Set(steps.flatMap(({ name }) => (name === undefined ? [] : [name.toLowerCase()])));
-  return steps
-    .filter(({ enabled }) => enabled)
-    .map((definition) => {
-      const task = definition.kind === 'task' ? findTask(tasks, definition.task) : undefined;
-      const kind = task?.name ?? scriptTaskNames[definition.kind];
-      let name = definition.name ?? kind;
-      for (let counter = 1; definition.name === undefined && taken.has(name.toLowerCase()); counter++) {
-        name = `${kind}${counter}`;
-      }
-      taken.add(name.toLowerCase());
-      return {
-        id: randomUUID(),
-        name,
-        displayName: definition.displayName ?? kind,
-        definition,
-        task,
-        inputs: {},
-        taskVariables: new Variables(masker),
-        restrictions: [...(task === undefined ? [] : [task.restrictions]), definition.restrictions],
-      };
-    });
 }
 
 function readAttachment(attachment: Attachment): void {
@@ -582,40 +254,4 @@ function readAttachment(attachment: Attachment): void {
   } catch {
     // As in the agent, a file that is gone is not uploaded, and nobody is told.
   }
-}
-
-function emptyResult(): JobResult {
-  return {
-    result: 'Succeeded',
-    steps: [],
-    log: [],
-    variables: {},
-    outputs: {},
-    orphans: [],
-    leftover: [],
-    unexpanded: [],
-    jobs: {},
-  };
-}
-
-function together(results: ReadonlyMap<string, JobResult>): JobResult {
-  const all = [...results.values()];
-  return {
-    result: all
-      .map(({ result }) => result)
-      .filter((result) => result !== 'Skipped')
-      .reduce<TaskResult>(mergeResults, 'Succeeded'),
-    steps: all.flatMap(({ steps }) => steps),
-    log: all.flatMap(({ log }) => log),
-    variables: Object.assign({}, ...all.map(({ variables }) => variables)),
-    outputs: Object.assign({}, ...all.map(({ outputs }) => outputs)),
-    orphans: all.flatMap(({ orphans }) => orphans),
-    leftover: all.flatMap(({ leftover }) => leftover),
-    unexpanded: all.flatMap(({ unexpanded }) => unexpanded),
-    jobs: Object.fromEntries(results),
-  };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JobResult, StepResult } from './job.ts';
+import type { JobResult, StepResult } from './job-result.ts';
 import type { LineKind } from './log.ts';
 import { renderer, summary, takesColours } from './render.ts';
 

@@ -1,4 +1,4 @@
-import type { JobResult, StepResult } from './job.ts';
+import type { JobResult, StepResult } from './job-result.ts';
 import type { LineKind, LogLine } from './log.ts';
 import type { TaskResult } from './result.ts';
 

@@ -1,4 +1,4 @@
-import type { ServiceConnection } from './job.ts';
+import type { ServiceConnection } from './job-options.ts';
 
 /** The code of a step that shows what the agent gave it. */
 export const PRINT_ENVIRONMENT = 'console.log(JSON.stringify(process.env))';
