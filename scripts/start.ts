@@ -6,7 +6,9 @@ import { nearest } from '../tasks/EntraTokenV1/text/nearest.ts';
 import { type PipelineDefinition, PipelineError } from '../test/agent/pipeline.ts';
 import { renderer, summary, takesColours } from '../test/agent/render.ts';
 import { type Cloud, startCloud } from '../test/cloud/cloud.ts';
-import { authorityHost, organization, serviceConnections } from '../test/cloud/directory.ts';
+import { authorityHost } from '../test/cloud/national-clouds.ts';
+import { organization } from '../test/cloud/organization.ts';
+import { serviceConnections } from '../test/cloud/service-connections.ts';
 import { type Rehearsal, type RunInputs, readPipelineFile, runPipeline } from '../test/rehearsal.ts';
 import { root } from './layout.ts';
 

@@ -8,7 +8,8 @@ import { type JobOptions, type JobResult, runJob, type ServiceConnection } from 
 import { faultsOfSteps } from './agent/job-check.ts';
 import { type PipelineDefinition, PipelineError, parsePipeline } from './agent/pipeline.ts';
 import type { Cloud } from './cloud/cloud.ts';
-import { authorityHost, identityBindingAudience, organization } from './cloud/directory.ts';
+import { authorityHost, identityBindingAudience } from './cloud/national-clouds.ts';
+import { organization } from './cloud/organization.ts';
 import { startProxy } from './cloud/proxy.ts';
 import { startTokenProxy } from './cloud/token-proxy.ts';
 import { testMachine } from './on-windows.ts';

@@ -1,5 +1,5 @@
 import { audienceOf, type Verify, withBearer } from './api.ts';
-import { azureDevOpsAppId } from './directory.ts';
+import { azureDevOpsAppId } from './organization.ts';
 import { type Handler, json, type ServiceRequest } from './server.ts';
 
 /** The feed of Azure Artifacts, below its host. */

@@ -11,34 +11,29 @@ import { forUsers } from './devops-user.ts';
 import {
   type Application,
   applications,
-  type CloudName,
+  type Directory,
   defaultClientId,
-  devOpsIssuer,
-  disabledConnections,
   entraIssuer,
   type FederatedCredential,
-  federatedCredentials,
-  federationsById,
-  identityBindingAudience,
   multitenantClientId,
-  organization,
   partnerTenant,
   publicTenant,
   type Resource,
-  resources,
-  type ServiceConnection,
-  serviceConnections,
   type Tenant,
   tenants,
 } from './directory.ts';
-import { type Directory, entra } from './entra.ts';
+import { entra } from './entra.ts';
 import { type Fault, FaultCounter, type ServiceName, type WrongCertificate } from './faults.ts';
+import { federatedCredentials } from './federated-credentials.ts';
 import { graph } from './graph.ts';
 import { signingKey, verifyJwt } from './keys.ts';
 import { type Kubernetes, kubernetes } from './kubernetes.ts';
 import { clusterHost, kubernetesApi } from './kubernetes-api.ts';
+import { type CloudName, identityBindingAudience } from './national-clouds.ts';
+import { devOpsIssuer, disabledConnections, federationsById, organization } from './organization.ts';
 import { otherClouds } from './other-clouds.ts';
 import { resourceManager } from './resource-manager.ts';
+import { resources } from './resources.ts';
 import {
   type Answer,
   type Handler,
@@ -48,20 +43,16 @@ import {
   type RecordedRequest,
   type Traffic,
 } from './server.ts';
+import { type ServiceConnection, serviceConnections } from './service-connections.ts';
 
 export type { IssueIdToken, Job } from './devops.ts';
-export type {
-  Application,
-  CloudName,
-  FederatedCredential,
-  Federation,
-  Resource,
-  ServiceConnection,
-  Tenant,
-} from './directory.ts';
+export type { Application, FederatedCredential, Resource, Tenant } from './directory.ts';
 export type { Fault } from './faults.ts';
 export type { IssueKubernetesToken, ProjectedVolume } from './kubernetes.ts';
+export type { CloudName } from './national-clouds.ts';
+export type { Federation } from './organization.ts';
 export type { RecordedRequest } from './server.ts';
+export type { ServiceConnection } from './service-connections.ts';
 
 export interface CloudOptions {
   /** Default 600. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { audienceOf, type Verify, withBearer } from './api.ts';
-import { azureDevOpsAppId, type Organization } from './directory.ts';
 import { ensureRepository, gitBackend } from './git.ts';
+import { azureDevOpsAppId, type Organization } from './organization.ts';
 import { type Handler, json } from './server.ts';
 
 interface Surroundings {

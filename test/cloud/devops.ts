@@ -1,14 +1,9 @@
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
-import {
-  devOpsIssuer,
-  type Federation,
-  type Organization,
-  pipelineFederation,
-  type ServiceConnection,
-} from './directory.ts';
 import { answers, devOpsError } from './faults.ts';
 import { type Signer, signJwt } from './keys.ts';
+import { devOpsIssuer, type Federation, type Organization, pipelineFederation } from './organization.ts';
 import { type Answer, type Handler, json, type ServiceRequest } from './server.ts';
+import type { ServiceConnection } from './service-connections.ts';
 
 /** The one job that exists, as a step of it sees it. */
 export interface Job extends Organization {

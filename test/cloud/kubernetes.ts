@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { tokenExchangeAudience } from './directory.ts';
 import { type Signer, signJwt } from './keys.ts';
+import { tokenExchangeAudience } from './national-clouds.ts';
 
 export interface IssueKubernetesToken {
   /** Default: the one that public Entra takes. */

@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose';
-import type { Directory } from './entra.ts';
+import type { Directory } from './directory.ts';
 import { verifyJwt } from './keys.ts';
 import { type Answer, type Handler, json } from './server.ts';
 

@@ -67,7 +67,7 @@ export const changes: readonly Change[] = [
         "    scratch: 'https://scratch.example',\n",
       ],
       ['test/task/clouds.test.ts', /china: Record<Exclude<PresetName, 'azureDevOps'/, " | 'scratch'"],
-      ['test/cloud/directory.ts', 'const everywhere = [\n', "  'https://scratch.example',\n"],
+      ['test/cloud/resources.ts', 'const everywhere = [\n', "  'https://scratch.example',\n"],
     ],
     tests: ['test/task/clouds.test.ts', 'test/budgets/requests.test.ts'],
   },
