@@ -1,8 +1,14 @@
 import { Failure } from '../failure/failure.ts';
-import { environmentName } from '../origins/environment.ts';
 import { Secret } from '../text/secret.ts';
-import { printable } from '../text/text.ts';
 import type { Agent } from './agent.ts';
+import {
+  isLoopback,
+  type Organization,
+  organizationOf,
+  readOrganization,
+  tryUrl,
+  whoeverSetIt,
+} from './organization.ts';
 
 /** What the step knows of the job that it runs in. */
 export interface Job {
@@ -120,116 +126,6 @@ function isEndpointOf(
   );
 }
 
-/**
- * A variable that is compared, and decides nothing: pipelines do set such a one for their tools, under its name in the
- * environment.
- */
-function whoeverSetIt({ origins }: Agent, name: string): string | undefined {
-  return origins.environment(environmentName(name))?.value;
-}
-
-/** An organization of Azure DevOps Services, by whichever of its names; a rehearsal on this machine; or a server of one's own. */
-interface Organization {
-  readonly kind: 'services' | 'loopback' | 'server';
-  readonly name: string;
-  readonly collection: string;
-  /** The folders of a path that do not name the organization. */
-  foldersOf(path: string): string[];
-}
-
-/**
- * The organization that the job's connection and its variables name. The connection cannot be changed on newer agents;
- * before 5.277 a variable stands in for it, and before 4.274.1 `task.setendpoint` changes its address. So its host must
- * be one of Azure DevOps Services, and whatever else names the organization must name the same one.
- */
-function readOrganization(agent: Agent): Organization | undefined {
-  const named = {
-    'the connection of the job': agent.endpointUrl('SYSTEMVSSCONNECTION'),
-    'the variable System.CollectionUri':
-      whoeverSetIt(agent, 'System.CollectionUri') ?? whoeverSetIt(agent, 'System.TeamFoundationCollectionUri'),
-  };
-  const found = Object.entries(named).flatMap(([where, text]) => {
-    const url = tryUrl(text);
-    const organization = url && organizationOf(url);
-    return organization === undefined ? [] : [{ where, url, organization }];
-  });
-  const [first, ...more] = found;
-  // No stranger has a host of Azure DevOps Services; beside one, what a variable says of others does not count.
-  const others = more.filter(({ where, url, organization }) => {
-    const counts = first?.organization.kind !== 'services' || organization.kind !== 'server';
-    if (!counts) {
-      agent.log(
-        `${upperFirst(where)} names ${shown(url)}, which is no host of Azure DevOps Services, and is passed over.`,
-      );
-    }
-    return counts;
-  });
-  const other = others.find(
-    ({ organization: { kind, name } }) =>
-      kind !== first?.organization.kind || (kind !== 'server' && name !== first.organization.name),
-  );
-  if (first !== undefined && other !== undefined) {
-    throw new Failure(
-      'ET_ORGANIZATION_REFUSED',
-      `${upperFirst(first.where)} names ${shown(first.url)}, but ${other.where} names ${shown(other.url)}.`,
-    );
-  }
-  const isOwnServer = agent.variable('System.ServerType')?.toLowerCase() === 'onpremises';
-  if (first?.organization.kind === 'server' && !isOwnServer) {
-    throw new Failure(
-      'ET_ORGANIZATION_REFUSED',
-      `${upperFirst(first.where)} names ${shown(first.url)}, which is not a host of Azure DevOps Services.`,
-    );
-  }
-  // A rehearsal of a server says so; an organization of Azure DevOps Services is none, whatever a variable says.
-  return first?.organization.kind === 'loopback' && isOwnServer
-    ? { ...first.organization, kind: 'server' }
-    : first?.organization;
-}
-
-/** Undefined for an address that carries a user, which none of the agent's does. */
-function organizationOf(url: URL): Organization | undefined {
-  if (url.username !== '' || url.password !== '') {
-    return undefined;
-  }
-  const folders = (path: string): string[] =>
-    path
-      .toLowerCase()
-      .split('/')
-      .filter((folder) => folder !== '');
-  const collection = url.href;
-  if (isLoopback(url)) {
-    return { kind: 'loopback', name: url.port, collection, foldersOf: folders };
-  }
-  const { hostname } = url;
-  const port = url.port === '' ? '' : `:${url.port}`;
-  if (/^(?:[a-z0-9-]+\.)*dev\.azure\.com$/.test(hostname)) {
-    // The organization is the first folder, and no part of the host.
-    const [name = ''] = folders(url.pathname);
-    return { kind: 'services', name: `${name}${port}`, collection, foldersOf: (path) => folders(path).slice(1) };
-  }
-  const [name] = /^([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*visualstudio\.com$/.exec(hostname)?.slice(1) ?? [];
-  if (name !== undefined) {
-    // Its one collection has a name that may be written or not.
-    const foldersOf = (path: string): string[] => folders(path).filter((folder) => folder !== 'defaultcollection');
-    return { kind: 'services', name: `${name}${port}`, collection, foldersOf };
-  }
-  return { kind: 'server', name: url.host, collection, foldersOf: folders };
-}
-
-/** True for an address of this machine. */
-export function isLoopback({ hostname }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
-}
-
-function shown(url: URL | undefined): string {
-  return url === undefined ? '' : printable(`${url.protocol}//${url.host}${url.pathname}`, 200);
-}
-
-function upperFirst(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
-}
-
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -245,12 +141,4 @@ function isPathSegment(text: string | undefined): boolean {
 /** Classic releases run under the hub `release`, their gates and deployment jobs too; all else is a build. */
 function hubOf(hostType: string | undefined): string {
   return ['release', 'deployment', 'gates'].includes(hostType?.toLowerCase() ?? '') ? 'release' : 'build';
-}
-
-function tryUrl(text: string | undefined): URL | undefined {
-  try {
-    return new URL(text ?? '');
-  } catch {
-    return undefined;
-  }
 }

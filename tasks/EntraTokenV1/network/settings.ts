@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { posix, win32 } from 'node:path';
-import { errorCode, Failure } from '../failure/failure.ts';
+import { Failure } from '../failure/failure.ts';
 import type { Origins } from '../origins/origins.ts';
 import { Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
+import { type ClientCertificate, readAuthorities, readClientCertificate, shownFile } from './certificate-files.ts';
 
 /** A proxy and who we are to it. */
 export interface HttpProxy {
@@ -28,12 +27,6 @@ export interface Network {
   readonly bundledAuthoritiesOnly: boolean;
   readonly clientCertificate: ClientCertificate | undefined;
   readonly skipCertificateValidation: boolean;
-}
-
-export interface ClientCertificate {
-  readonly certificate: string;
-  readonly key: Secret;
-  readonly passphrase: Secret | undefined;
 }
 
 /** Where the settings come from: the agent's variables and files, and the environment that the agent was started in. */
@@ -247,87 +240,6 @@ function decode(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** What a file of the agent's settings is called, and what the agent's own file says of it. */
-interface AgentFile {
-  readonly variable: 'Agent.CAInfo' | 'Agent.ClientCert' | 'Agent.ClientCertKey';
-  readonly what: string;
-  readonly configured: string | undefined;
-}
-
-function readAuthorities(facts: NetworkFacts): string | undefined {
-  const pem = readPem(facts, {
-    variable: 'Agent.CAInfo',
-    what: 'authorities',
-    configured: facts.origins.agentFiles()?.certificates.authorities,
-  });
-  if (pem !== undefined && !pem.includes('-----BEGIN')) {
-    throw new Failure(
-      'ET_CERTIFICATE_FILE',
-      'The file of the agent’s authorities (Agent.CAInfo) contains no certificate.',
-    );
-  }
-  return pem;
-}
-
-/** A file that is not there is a path of the host in a job container; what needs it says so by a code of its own. */
-function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile): string | undefined {
-  const file = facts.variable(variable);
-  if (!file) {
-    return undefined;
-  }
-  if (file !== configured && facts.origins.isInJobFolders(file)) {
-    facts.log(
-      `${variable} names a file of the job (${shownFile(file)}), which the agent’s own files do not name; it is ignored.`,
-    );
-    return undefined;
-  }
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') {
-      facts.log(
-        `The file of the agent’s ${what} (${variable}: ${shownFile(file)}) is not there, and is ignored. A job ` +
-          `container sees it only where it is mounted: container: { volumes: [${mountOf(file)}] }`,
-      );
-      return undefined;
-    }
-    throw new Failure('ET_CERTIFICATE_FILE', `The file of the agent’s ${what} (${variable}) cannot be read.`);
-  }
-}
-
-/** The folder of a file of the host, mounted at the same place; the agent passes a path on that it does not map itself. */
-function mountOf(file: string): string {
-  const folder = printable((file.includes('\\') ? win32 : posix).dirname(file), 200);
-  return `${folder}:${folder}:ro`;
-}
-
-function shownFile(file: string | undefined): string {
-  return printable(file ?? '', 200);
-}
-
-function readClientCertificate(facts: NetworkFacts): ClientCertificate | undefined {
-  const configured = facts.origins.agentFiles()?.certificates;
-  const certificate = readPem(facts, {
-    variable: 'Agent.ClientCert',
-    what: 'client certificate',
-    configured: configured?.clientCertificate,
-  });
-  const key = readPem(facts, {
-    variable: 'Agent.ClientCertKey',
-    what: 'client certificate’s key',
-    configured: configured?.clientKey,
-  });
-  if (certificate === undefined || key === undefined) {
-    return undefined;
-  }
-  const passphrase = facts.secretVariable('Agent.ClientCertPassword');
-  return {
-    certificate,
-    key: Secret.maskedByAgent(key),
-    passphrase: passphrase ? Secret.maskedByAgent(passphrase) : undefined,
-  };
 }
 
 /** The proxy for a request to this address, or undefined where it goes straight. */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import * as tls from 'node:tls';
 import { Failure } from '../failure/failure.ts';
-import type { ClientCertificate, Network } from './settings.ts';
+import type { ClientCertificate } from './certificate-files.ts';
+import type { Network } from './settings.ts';
 
 /** Whom a connection trusts. */
 export interface Trust {

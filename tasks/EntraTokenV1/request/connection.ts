@@ -1,5 +1,5 @@
 import type { Endpoint } from '../agent/agent.ts';
-import { isLoopback } from '../agent/job.ts';
+import { isLoopback } from '../agent/organization.ts';
 import { Failure } from '../failure/failure.ts';
 import { Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
