@@ -7,7 +7,7 @@ import { type Network, proxyFor, readNetwork } from './network/settings.ts';
 import { agentTrust } from './network/trust.ts';
 import { createWire } from './network/wire.ts';
 import { explain, type WayToEntra } from './publish/explain.ts';
-import { exportFacts } from './publish/exports.ts';
+import { type ExportFacts, exportFacts } from './publish/exports.ts';
 import { type Provided, provideForLaterSteps } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
 import { reportFederation, reportIdentity, reportRetirement, reportTokens } from './publish/report.ts';
@@ -62,13 +62,13 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   const tokens = tokensByLine(request, source, await exchanging, { proxy }, () => reportDetails(true));
   reportDetails(agent.variable('System.Debug')?.toLowerCase() === 'true');
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
-  const provided = await provide(request, source, network, agent, surroundings);
+  const facts = exportFacts(request, source);
+  const provided = await provide(request, source, facts, network, agent, surroundings);
   if (provided.endpoint !== undefined) {
     reportEndpoint(provided.endpoint, request.job, agent);
   }
   publish(request, source, tokens, provided, agent);
   if (request.exports.size > 0) {
-    const facts = exportFacts(request, source);
     setExports(facts, provided.tokenFile, agent);
     rememberPod(facts.kinds, request.pod, agent);
   }
@@ -77,6 +77,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
 async function provide(
   request: Request,
   source: OpenSource,
+  facts: ExportFacts,
   network: Network,
   agent: Agent,
   surroundings: Surroundings,
@@ -84,7 +85,7 @@ async function provide(
   if (request.exports.size === 0 && request.endpoint.size === 0) {
     return { tokenFile: undefined, endpoint: undefined };
   }
-  return provideForLaterSteps(request, source, network, agent, surroundings);
+  return provideForLaterSteps(request, source, facts, network, agent, surroundings);
 }
 
 /** The pod's token may go to the proxy of an identity binding, and then nothing goes to Entra itself. */

@@ -15,7 +15,7 @@ import type { Request } from '../request/request.ts';
 import { resourceNames } from '../request/resource-names.ts';
 import type { OpenSource } from '../source/source.ts';
 import { Secret } from '../text/secret.ts';
-import { exportFacts, needsTokenFile } from './exports.ts';
+import { type ExportFacts, needsTokenFile } from './exports.ts';
 import { placeOf } from './place.ts';
 
 /** What later steps find besides the outputs of the tokens. */
@@ -37,11 +37,12 @@ export interface Endpoint {
 export async function provideForLaterSteps(
   request: Request,
   source: OpenSource,
+  facts: ExportFacts,
   network: Network,
   agent: Agent,
   surroundings: Surroundings,
 ): Promise<Provided> {
-  const needsFile = needsTokenFile(exportFacts(request, source));
+  const needsFile = needsTokenFile(facts);
   const podFile = needsFile ? podTokenFile(request, source) : undefined;
   if (podFile !== undefined) {
     agent.log(`Token file    ${podFile} (the pod's own; the kubelet renews it)`);
