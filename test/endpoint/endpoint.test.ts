@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
-import { processesOf } from '../later-steps/processes.ts';
-import { askAccessToken, askIdToken, claimsOf, get, type ServedJob, serveJob, servingStep } from './served-job.ts';
+import { askAccessToken, askIdToken, claimsOf, serveJob, servingStep, withEndpoint } from './served-job.ts';
 
 /** A test that waits for ever says nothing; this is far more than any of them needs. */
 const timeout = 120_000;
@@ -14,31 +13,10 @@ before(async () => {
 });
 after(() => cloud.close());
 
-/** Holds a job with an endpoint while it is used; in the end nothing may be left of it. */
-async function withEndpoint(step: string, use: (job: ServedJob) => Promise<void>): Promise<void> {
-  const job = await serveJob(cloud, step);
-  let fault: unknown;
-  try {
-    await use(job);
-  } catch (error) {
-    fault = error;
-  }
-  const result = await job.release();
-  if (fault !== undefined) throw fault;
-  assert.equal(result.result, 'Succeeded', result.log.join('\n'));
-  assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
-  assert.deepEqual(processesOf(job.lookupId), []);
-  await assert.rejects(get(`http://127.0.0.1:${job.port}/token`), 'nothing listens any more');
-  assert.deepEqual(
-    result.leftover.filter((name) => name !== '.taskkey'),
-    [],
-  );
-}
-
 describe('the token endpoint', { timeout }, () => {
   test('gives an access token as App Service does, in the form that every client reads', async () => {
     const start = Date.now();
-    await withEndpoint(servingStep('scopes: arm'), async (job) => {
+    await withEndpoint(cloud, servingStep('scopes: arm'), async (job) => {
       const { status, headers, body } = await askAccessToken(job);
       assert.equal(status, 200);
       assert.equal(headers['content-type'], 'application/json');
@@ -66,7 +44,7 @@ describe('the token endpoint', { timeout }, () => {
   });
 
   test('gives an ID token as GitHub does', async () => {
-    await withEndpoint(servingStep(), async (job) => {
+    await withEndpoint(cloud, servingStep(), async (job) => {
       const { status, body } = await askIdToken(job);
       assert.equal(status, 200);
       assert.deepEqual(Object.keys(body), ['value']);
@@ -75,7 +53,7 @@ describe('the token endpoint', { timeout }, () => {
   });
 
   test('asks nobody before somebody asks', async () => {
-    await withEndpoint(servingStep('scopes: arm'), async (job) => {
+    await withEndpoint(cloud, servingStep('scopes: arm'), async (job) => {
       const before = cloud.requests.length;
       assert.equal((await askAccessToken(job)).status, 200);
       assert.equal(cloud.requests.length - before, 2, 'one for the ID token, one for the access token');

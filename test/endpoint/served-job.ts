@@ -1,7 +1,8 @@
+import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import type { JobOptions, JobResult } from '../agent/job.ts';
 import type { Cloud } from '../cloud/cloud.ts';
-import { holdJob } from '../later-steps/held-job.ts';
+import { holdJob, useJob } from '../later-steps/held-job.ts';
 
 /** A job whose first step serves tokens, held while a test asks for them. */
 export interface ServedJob {
@@ -51,6 +52,19 @@ export async function serveJob(
     idTokenRequestToken: value('TOKEN'),
     release: job.release,
   };
+}
+
+/** Uses an endpoint while its job is held, and gives the result of the job; in the end nothing may be left of it. */
+export async function withEndpoint(
+  cloud: Cloud,
+  step: string,
+  use: (job: ServedJob) => Promise<void>,
+  options: Partial<JobOptions> = {},
+): Promise<JobResult> {
+  const job = await serveJob(cloud, step, options);
+  const result = await useJob(job, use);
+  await assert.rejects(get(`http://127.0.0.1:${job.port}/token`), 'nothing listens any more');
+  return result;
 }
 
 /** What an endpoint answered. */

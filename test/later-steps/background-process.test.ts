@@ -8,7 +8,7 @@ import type { JobOptions, JobResult, StepResult } from '../agent/job.ts';
 import { type Cloud, type CloudOptions, type Fault, startCloud } from '../cloud/cloud.ts';
 import { notOnWindows, onWindows, pathHere } from '../on-windows.ts';
 import { agentNodes } from './agent-nodes.ts';
-import { exportingStep, type HeldJob, holdJob } from './held-job.ts';
+import { exportingStep, type HeldJob, holdJob, useJob } from './held-job.ts';
 import { PATIENCE_MS, processesOf, refreshersOf, type SeenProcess, seen, useOf, within } from './processes.ts';
 import { type Enough, expiryOf, isEnough, pollTokens, type Reads, readFast } from './reads.ts';
 
@@ -34,31 +34,17 @@ interface Used {
   readonly refresher: SeenProcess;
 }
 
-/** Holds a job while it is used, lets it end, and gives its result; in the end nothing may be left of it. */
+/** Uses a held job with its one background process, lets it end, and gives its result. */
 async function withJob(
   cloud: Cloud,
   use: (used: Used) => Promise<void>,
   options?: Partial<JobOptions>,
 ): Promise<JobResult> {
-  const job = await holdJob(cloud, exportingStep, options);
-  const [refresher, ...others] = refreshersOf(job.lookupId);
-  let fault: unknown;
-  try {
+  return useJob(await holdJob(cloud, exportingStep, options), async (job) => {
+    const [refresher, ...others] = refreshersOf(job.lookupId);
     assert.ok(refresher !== undefined && others.length === 0, 'there is one background process');
     await use({ job, refresher });
-  } catch (error) {
-    fault = error;
-  }
-  const result = await job.release();
-  if (fault !== undefined) throw fault;
-  assert.equal(result.result, 'Succeeded', result.log.join('\n'));
-  assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
-  assert.deepEqual(
-    result.leftover.filter((name) => name !== '.taskkey'),
-    [],
-  );
-  assert.deepEqual(processesOf(job.lookupId), []);
-  return result;
+  });
 }
 
 const isGone = (pid: number): boolean => seen(pid) === undefined;

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,6 +6,7 @@ import { type JobOptions, type JobResult, type ProcessInfo, runJob } from '../ag
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { rehearsalOptions } from '../rehearsal.ts';
+import { processesOf } from './processes.ts';
 
 /** A job whose last step waits, so that a test can look at what the steps before it left. */
 export interface HeldJob {
@@ -70,6 +72,29 @@ export async function holdJob(
   // The step is a script, and has the paths of this machine.
   const tokenFile = environment['ENTRA_FEDERATEDTOKENFILE'] ?? '';
   return { lookupId: environment[LOOKUP_ID] ?? '', pid, environment, tokenFile, release };
+}
+
+/** Lets a held job end after its use, and gives its result. It must succeed, and nothing may be left of it. */
+export async function useJob<Job extends Pick<HeldJob, 'lookupId' | 'release'>>(
+  job: Job,
+  use: (job: Job) => Promise<void>,
+): Promise<JobResult> {
+  let fault: unknown;
+  try {
+    await use(job);
+  } catch (error) {
+    fault = error;
+  }
+  const result = await job.release();
+  if (fault !== undefined) throw fault;
+  assert.equal(result.result, 'Succeeded', result.log.join('\n'));
+  assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
+  assert.deepEqual(processesOf(job.lookupId), []);
+  assert.deepEqual(
+    result.leftover.filter((name) => name !== '.taskkey'),
+    [],
+  );
+  return result;
 }
 
 /** A step that waits until a file is there. */
