@@ -29,7 +29,7 @@ export interface JobOptions {
   /** The address of the job's own connection, and `System.CollectionUri`. */
   collectionUri: string;
   /** The job's access token, in its own connection and in `System.AccessToken`; absent, the job has neither. */
-  jobToken?: string;
+  jobToken?: string | undefined;
   /** Those of the project. As from the server, a job gets the ones that the inputs of its steps name. */
   connections?: ServiceConnection[];
   /** Public variables that the server sends: system, build, and the user's. */

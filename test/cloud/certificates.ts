@@ -9,9 +9,11 @@ import {
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
-  type X509Certificate,
+  X509Certificate,
   X509CertificateGenerator,
+  X509CrlGenerator,
 } from '@peculiar/x509';
+import type { WrongCertificate } from './faults.ts';
 
 /** P-256: a key takes a millisecond where an RSA key takes a quarter of a second. */
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -32,8 +34,8 @@ export interface Subject {
   hosts?: string[];
   /** What the certificate is for; default `server`. */
   use?: 'server' | 'client';
-  /** Give a certificate whose validity ended yesterday. */
-  expired?: boolean;
+  /** A validity that ended yesterday, or that begins tomorrow; default: one that includes now. */
+  validity?: 'expired' | 'notYetValid';
 }
 
 export interface Authority {
@@ -41,6 +43,8 @@ export interface Authority {
   pem: string;
   /** Signs a certificate for a new key. */
   issue(subject: Subject): Promise<KeyedCertificate>;
+  /** A revocation list (PEM, as OpenSSL reads it) with these certificates. */
+  revoke(...certificates: KeyedCertificate[]): Promise<string>;
 }
 
 cryptoProvider.set(webcrypto);
@@ -80,6 +84,17 @@ export async function createAuthority(name: string): Promise<Authority> {
       });
       return { cert: pemOf(certificate), key: await privatePem(own.privateKey) };
     },
+    async revoke(...certificates) {
+      const list = await X509CrlGenerator.create({
+        issuer: root.subject,
+        thisUpdate: new Date(Date.now() - day),
+        nextUpdate: new Date(Date.now() + day),
+        entries: certificates.map(({ cert }) => ({ serialNumber: new X509Certificate(cert).serialNumber })),
+        signingAlgorithm: algorithm,
+        signingKey: keys.privateKey,
+      });
+      return `${list.toString('pem').replaceAll(' CRL-----', ' X509 CRL-----')}\n`;
+    },
   };
 }
 
@@ -97,6 +112,24 @@ export async function selfSigned(subject: Subject): Promise<KeyedCertificate> {
   return { cert: pemOf(certificate), key: await privatePem(keys.privateKey) };
 }
 
+/** The certificate that a server presents in a fault: one that a client must refuse. */
+export async function wrongCertificate(
+  which: WrongCertificate,
+  authority: Authority,
+  subject: Subject,
+): Promise<KeyedCertificate> {
+  switch (which) {
+    case 'selfSigned':
+      return selfSigned(subject);
+    case 'otherAuthority':
+      return (await createAuthority('Another authority')).issue(subject);
+    case 'otherName':
+      return authority.issue({ name: 'elsewhere', hosts: ['elsewhere.example'] });
+    default:
+      return authority.issue({ ...subject, validity: which });
+  }
+}
+
 /** The private key (PEM) encrypted with a passphrase, as an agent's client certificate has it. */
 export function encryptKey(key: string, passphrase: string): string {
   const pem = createPrivateKey(key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase });
@@ -104,8 +137,9 @@ export function encryptKey(key: string, passphrase: string): string {
 }
 
 function validity(subject: Subject): { notBefore: Date; notAfter: Date } {
-  const notAfter = Date.now() + (subject.expired ? -day : 7 * day);
-  return { notBefore: new Date(notAfter - 10 * day), notAfter: new Date(notAfter) };
+  const startsIn = { expired: -11 * day, now: -3 * day, notYetValid: day }[subject.validity ?? 'now'];
+  const notBefore = Date.now() + startsIn;
+  return { notBefore: new Date(notBefore), notAfter: new Date(notBefore + 10 * day) };
 }
 
 async function leafExtensions(subject: Subject, publicKey: webcrypto.CryptoKey) {

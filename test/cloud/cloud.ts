@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
 import { type ProtectedApi, protectedApi, type Verify } from './api.ts';
 import { artifacts } from './artifacts.ts';
-import { type Authority, createAuthority, encryptKey, type KeyedCertificate, selfSigned } from './certificates.ts';
+import { type Authority, createAuthority, encryptKey, wrongCertificate } from './certificates.ts';
 import { databricks } from './databricks.ts';
 import { azureDevOps, type DevOps, type IssueIdToken, issueIdToken, issueJobToken, type Job } from './devops.ts';
 import { forUsers } from './devops-user.ts';
@@ -403,12 +403,7 @@ async function makeCertificates() {
     authority,
     server: await authority.issue(server),
     client: await authority.issue({ name: 'agent', use: 'client' }),
-    wrong: async (which: WrongCertificate): Promise<KeyedCertificate> => {
-      if (which === 'selfSigned') return selfSigned(server);
-      if (which === 'otherAuthority') return (await createAuthority('Another authority')).issue(server);
-      if (which === 'otherName') return authority.issue({ name: 'elsewhere', hosts: ['elsewhere.example'] });
-      return authority.issue({ ...server, expired: true });
-    },
+    wrong: (which: WrongCertificate) => wrongCertificate(which, authority, server),
   };
 }
 

@@ -25,7 +25,7 @@ export type ConnectionFault =
   | { kind: 'plainHttp' }
   | { kind: 'certificate'; which: WrongCertificate };
 
-export type WrongCertificate = 'selfSigned' | 'otherAuthority' | 'otherName' | 'expired';
+export type WrongCertificate = 'selfSigned' | 'otherAuthority' | 'otherName' | 'expired' | 'notYetValid';
 
 /** What goes wrong once the whole request has been read. */
 export type RequestFault =

@@ -1,10 +1,9 @@
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createAuthority, type KeyedCertificate, selfSigned } from './certificates.ts';
+import { createAuthority, wrongCertificate } from './certificates.ts';
 import type { Cloud } from './cloud.ts';
 import { entra } from './entra.ts';
-import type { WrongCertificate } from './faults.ts';
 import { type Handler, json, listen, type RecordedRequest } from './server.ts';
 
 export interface TokenProxyOptions {
@@ -59,18 +58,12 @@ export async function startTokenProxy(options: TokenProxyOptions): Promise<Token
     const url = new URL(request.url.pathname.slice(pathPrefix.length) + request.url.search, request.url);
     return exchange({ ...request, url });
   };
-  const wrongCertificate = async (which: WrongCertificate): Promise<KeyedCertificate> => {
-    if (which === 'selfSigned') return selfSigned(subject);
-    if (which === 'otherAuthority') return (await createAuthority('Another authority')).issue(subject);
-    if (which === 'otherName') return authority.issue({ name: 'elsewhere', hosts: ['elsewhere.ests.aks'] });
-    return authority.issue({ ...subject, expired: true });
-  };
   const listener = await listen({
     service: 'tokenProxy',
     traffic: cloud.traffic,
     handler,
     certificate: await authority.issue(subject),
-    wrongCertificate,
+    wrongCertificate: (which) => wrongCertificate(which, authority, subject),
     requiredServerName: serverName,
     onServerName: (name) => serverNames.push(name),
   });

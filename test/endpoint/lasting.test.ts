@@ -9,7 +9,7 @@ import { identityBindingAudience } from '../cloud/national-clouds.ts';
 import { startTokenProxy } from '../cloud/token-proxy.ts';
 import { refreshersOf, within } from '../later-steps/processes.ts';
 import { notOnWindows } from '../on-windows.ts';
-import { askAccessToken, askIdToken, claimsOf, servingStep, withEndpoint } from './served-job.ts';
+import { askAccessToken, askIdToken, claimsOf, type ServedJob, servingStep, withEndpoint } from './served-job.ts';
 
 const timeout = 120_000;
 
@@ -76,6 +76,20 @@ describe('the token endpoint of each source', { timeout }, () => {
       assert.equal((await askAccessToken(job)).status, 200);
       assert.match(String(claimsOf((await askIdToken(job)).body['value'])['sub']), /^p:\/\//);
     });
+  });
+
+  test('a connection with its ID token, in a job that has no token to ask Azure DevOps for another', async () => {
+    const idToken = await cloud.issueIdToken({ connection: 'prod' });
+    const { azureRM } = cloud.connections;
+    const connections = [{ ...azureRM, parameters: { ...azureRM.parameters, idToken } }];
+    const use = async (job: ServedJob): Promise<void> => {
+      const before = cloud.requests.length;
+      assert.deepEqual((await askIdToken(job)).body, { value: idToken });
+      assert.equal((await askAccessToken(job)).status, 200);
+      const services = cloud.requests.slice(before).map(({ service }) => service);
+      assert.deepEqual(services, ['entra'], 'one exchange, and nothing of Azure DevOps');
+    };
+    await withEndpoint(cloud, servingStep('scopes: arm'), use, { jobToken: undefined, connections });
   });
 
   test('a pod, whose token file is read anew for each exchange', async () => {

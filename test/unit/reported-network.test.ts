@@ -2,6 +2,7 @@ import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
+import * as tls from 'node:tls';
 import { refusal } from '../../tasks/EntraTokenV1/exchange/refusal.ts';
 import { Failure } from '../../tasks/EntraTokenV1/failure/failure.ts';
 import { ConnectionPool } from '../../tasks/EntraTokenV1/network/pool.ts';
@@ -9,6 +10,7 @@ import { type HttpProxy, proxyFor, readNetwork } from '../../tasks/EntraTokenV1/
 import { agentTrust } from '../../tasks/EntraTokenV1/network/trust.ts';
 import { type Answer, createWire } from '../../tasks/EntraTokenV1/network/wire.ts';
 import { Secret } from '../../tasks/EntraTokenV1/text/secret.ts';
+import { createAuthority } from '../cloud/certificates.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { fakeAgent } from './fake-agent.ts';
 
@@ -56,11 +58,14 @@ test('a certificate file of the host that a container does not have is named wit
   );
 });
 
-async function sendThrough(proxy: HttpProxy | undefined, url: string, ca?: string): Promise<Answer> {
+async function sendThrough(proxy: HttpProxy | undefined, url: string, ca?: string, crl?: string): Promise<Answer> {
   const network = { proxy, bypass: { hosts: [] }, authorities: ca, extraAuthoritiesFile: undefined };
   const pool = new ConnectionPool({
     network,
-    trust: agentTrust({ ...network, clientCertificate: undefined, bundledAuthoritiesOnly: false }),
+    trust:
+      crl === undefined
+        ? agentTrust({ ...network, clientCertificate: undefined, bundledAuthoritiesOnly: false })
+        : { context: tls.createSecureContext({ ca, crl }), wider: undefined },
   });
   const send = createWire({
     pool: () => pool,
@@ -73,9 +78,9 @@ async function sendThrough(proxy: HttpProxy | undefined, url: string, ca?: strin
   return send({ url: new URL(url), headers: {}, body: '', service: 'Entra' }).finally(() => pool.destroy());
 }
 
-async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string): Promise<Failure> {
+async function refusedBy(proxy: HttpProxy | undefined, url: string, ca?: string, crl?: string): Promise<Failure> {
   try {
-    await sendThrough(proxy, url, ca);
+    await sendThrough(proxy, url, ca, crl);
   } catch (error) {
     assert.ok(error instanceof Failure, String(error));
     return error;
@@ -136,6 +141,7 @@ for (const [offered, user, says] of [
 // azure-pipelines-tasks #15316, and what else is wrong with a certificate than whom one trusts.
 for (const [which, says] of [
   ['expired', /CERT_HAS_EXPIRED.* has expired, .* clock/],
+  ['notYetValid', /CERT_NOT_YET_VALID.* is not valid yet: .* Set the clock/],
   ['otherName', /ERR_TLS_CERT_ALTNAME_INVALID.* certificate is for another name/],
   ['selfSigned', /signed by .* that the agent does not trust.*--sslcacert/],
 ] as const) {
@@ -152,3 +158,20 @@ for (const [which, says] of [
     }
   });
 }
+
+test('a certificate that was revoked has advice of its own', async () => {
+  const authority = await createAuthority('Revoking');
+  const certificate = await authority.issue({ name: 'localhost', hosts: ['localhost'] });
+  const server = tls.createServer(certificate).on('tlsClientError', () => {});
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const crl = await authority.revoke(certificate);
+    const failure = await refusedBy(undefined, `https://localhost:${port}/`, authority.pem, crl);
+    assert.equal(failure.code, 'ET_CERTIFICATE');
+    assert.match(failure.line(), /CERT_REVOKED.* was revoked by its authority\. .* to replace it/);
+    assert.doesNotMatch(failure.line(), /sslcacert/);
+  } finally {
+    server.close();
+  }
+});
