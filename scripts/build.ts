@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { type BuildOptions, type BuildResult, build, type Metafile, type Plugin } from 'esbuild';
 import { bundleFolder, readJson, root } from './layout.ts';
 
 /** The programs of the task; each becomes one file of the package. */
@@ -37,6 +37,37 @@ export const libraries: Readonly<
   'msal-node': [{ from: '@azure/msal-node', names: ['ConfidentialClientApplication'] }],
 };
 
+/**
+ * What a step needs only where something fails: a file of its own that is loaded then. Its modules hold nothing that the
+ * step changes, so the background process can have them too, within its own file: it must not depend on a file that an
+ * update of the task may have removed.
+ */
+export const explanation: Readonly<Record<string, readonly string[]>> = {
+  'failure/catalogue.ts': [
+    'certificateFault',
+    'codeOfAadsts',
+    'codeOfDevOpsNumber',
+    'codeOfNodeError',
+    'entryOf',
+    'isTransientNodeError',
+    'knownAadsts',
+  ],
+  'publish/difference.ts': ['difference'],
+  'publish/missing-credential.ts': ['creationCommands', 'credentialName', 'listCommands', 'powerShellCommands'],
+};
+
+/** Files that no program begins with: what stands in them, and from where. */
+const shared: typeof libraries = {
+  ...libraries,
+  explanation: Object.entries(explanation).map(([module, names]) => ({
+    from: `./tasks/EntraTokenV1/${module}`,
+    names,
+  })),
+};
+
+/** All that the programs load of the package. */
+export const sharedFiles: readonly string[] = Object.keys(shared);
+
 /** What starts them, on any Node; it goes into the package as it is written. */
 export const entryFiles = ['main', 'post-job', 'newer-node'] as const;
 
@@ -54,6 +85,10 @@ export const leftOut: Readonly<Record<string, { readonly of: string; readonly wh
   minimatch: { of: 'task-lib', why: 'searches for files; this task searches for none' },
   './lib-resource': { of: 'task-lib', why: 'holds its sentences in nine languages; the task has its own' },
   semver: { of: 'task-lib', why: 'compares versions; a comparison of three numbers takes its place' },
+  './vault': {
+    of: 'task-lib',
+    why: 'encrypts the values that the step is given, with a key that it writes into the job’s temporary folder; they are kept in memory alone',
+  },
   './OnBehalfOfClient.mjs': {
     of: 'MSAL',
     why: 'exchanges a user’s token; this task has the client credentials flow alone',
@@ -76,15 +111,33 @@ const loadedLate: Readonly<Record<string, { readonly for: string; readonly funct
   'node:fs/promises': { for: 'the pod’s token', functions: ['open', 'stat'] },
 };
 
-/** All that task-lib asks of semver: whether one version, of Node or of the agent, is before another. */
-const semver = `
-  const numbers = (version) => version.split(/[.+-]/).map(Number);
-  exports.lt = (version, other) => {
-    const [theirs, ours] = [numbers(other), numbers(version)];
-    const at = [0, 1, 2].find((place) => ours[place] !== theirs[place]);
-    return at !== undefined && ours[at] < theirs[at];
-  };
-`;
+/** What takes the place of a module that task-lib does need. */
+const standIns: Readonly<Record<string, string>> = {
+  // All that it asks of semver: whether one version, of Node or of the agent, is before another.
+  semver: `
+    const numbers = (version) => version.split(/[.+-]/).map(Number);
+    exports.lt = (version, other) => {
+      const [theirs, ours] = [numbers(other), numbers(version)];
+      const at = [0, 1, 2].find((place) => ours[place] !== theirs[place]);
+      return at !== undefined && ours[at] < theirs[at];
+    };
+  `,
+  // As in the library, names are compared without their case, and an empty value takes a name away.
+  './vault': `
+    exports.Vault = class {
+      #values = new Map();
+      storeSecret(name, value) {
+        const key = (name || '').toLowerCase();
+        const isGiven = key !== '' && Boolean(value);
+        isGiven ? this.#values.set(key, value) : this.#values.delete(key);
+        return isGiven;
+      }
+      retrieveSecret(name) {
+        return this.#values.get((name || '').toLowerCase());
+      }
+    };
+  `,
+};
 
 const leaveOut: Plugin = {
   name: 'leave-out',
@@ -99,8 +152,9 @@ const leaveOut: Plugin = {
     });
     onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path, pluginData }) => {
       const failing = `function leftOut() { throw new Error(${JSON.stringify(`${path} is left out of the bundle`)}); }`;
-      if (path === 'semver') {
-        return { contents: semver };
+      const standIn = standIns[path];
+      if (standIn !== undefined) {
+        return { contents: standIn };
       }
       if (typeof pluginData === 'string') {
         return {
@@ -173,13 +227,32 @@ const shareLibraries: Plugin = {
   },
 };
 
-/** The file of a library: what the programs use of it. */
+const TASK = join(root, 'tasks', 'EntraTokenV1');
+
+/** In the step, a function of these modules loads their file when it is called. */
+const explainLate: Plugin = {
+  name: 'explain-late',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ path, resolveDir }) => {
+      const module = relative(TASK, join(resolveDir, path)).replaceAll('\\', '/');
+      return Object.hasOwn(explanation, module) ? { path: module, namespace: 'explained-late' } : undefined;
+    });
+    onResolve({ filter: /^\.\/explanation\.js$/ }, ({ path }) => ({ path, external: true }));
+    onLoad({ filter: /.*/, namespace: 'explained-late' }, ({ path }) => ({
+      contents: (explanation[path] ?? [])
+        .map((name) => `export const ${name} = (...given) => require('./explanation.js').${name}(...given);`)
+        .join('\n'),
+    }));
+  },
+};
+
+/** The file of a library, or of what explains a failure: what the programs use of it. */
 const libraryEntries: Plugin = {
   name: 'library-entries',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^library:/ }, ({ path }) => ({ path, namespace: 'library' }));
     onLoad({ filter: /.*/, namespace: 'library' }, ({ path }) => ({
-      contents: (libraries[path.replace('library:', '')] ?? [])
+      contents: (shared[path.replace('library:', '')] ?? [])
         .map(({ from, names }) => `export { ${names.join(', ')} } from '${from}';`)
         .join('\n'),
       resolveDir: root,
@@ -213,25 +286,24 @@ export async function bundle(version?: string): Promise<Metafile> {
   const manifest = readJson('package.json');
   const homepage = String(manifest['homepage']).replace(/#.*/, '');
   const common = { ...bundleOptions, absWorkingDir: root, outdir: bundleFolder, metafile: true } as const;
-  const [own, others] = await Promise.all([
+  const define = {
+    DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
+    TASK_VERSION: JSON.stringify(version ?? manifest['version']),
+  };
+  const programsOf = (names: readonly string[], plugins: Plugin[]): Promise<BuildResult<{ metafile: true }>> =>
+    build({ ...common, define, plugins, entryPoints: names.map((name) => join(TASK, `${name}.ts`)) });
+  const built = await Promise.all([
+    programsOf(['step'], [shareLibraries, explainLate, loadLate]),
+    programsOf(['clean-up', 'background'], [shareLibraries, loadLate]),
     build({
       ...common,
-      entryPoints: programs.map((name) => join('tasks', 'EntraTokenV1', `${name}.ts`)),
-      plugins: [shareLibraries, loadLate],
-      define: {
-        DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
-        TASK_VERSION: JSON.stringify(version ?? manifest['version']),
-      },
-    }),
-    build({
-      ...common,
-      entryPoints: Object.keys(libraries).map((name) => ({ in: `library:${name}`, out: name })),
+      entryPoints: Object.keys(shared).map((name) => ({ in: `library:${name}`, out: name })),
       plugins: [libraryEntries, leaveOut, shakeMsal, loadLate],
     }),
   ]);
   const metafile = {
-    inputs: { ...own.metafile.inputs, ...others.metafile.inputs },
-    outputs: { ...own.metafile.outputs, ...others.metafile.outputs },
+    inputs: Object.assign({}, ...built.map(({ metafile: { inputs } }) => inputs)),
+    outputs: Object.assign({}, ...built.map(({ metafile: { outputs } }) => outputs)),
   };
   writeFileSync(join(bundleFolder, 'meta.json'), JSON.stringify(metafile));
   return metafile;

@@ -14,7 +14,7 @@ import {
 import { basename, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { unzipSync, type Zippable, zipSync } from 'fflate';
-import { bundle, entryFiles, libraries, programs } from './build.ts';
+import { bundle, entryFiles, programs, sharedFiles } from './build.ts';
 import { bundleFolder, distFolder, outboxFolder, readJson, root, stageFolder } from './layout.ts';
 import { bundledPackages, notices, softwareBill } from './notices.ts';
 
@@ -70,7 +70,7 @@ async function stage(overrides: Overrides | undefined): Promise<void> {
   rmSync(stageFolder, { recursive: true, force: true });
   const task = join(stageFolder, 'EntraTokenV1');
   mkdirSync(task, { recursive: true });
-  for (const name of [...programs, ...Object.keys(libraries)]) {
+  for (const name of [...programs, ...sharedFiles]) {
     cpSync(join(bundleFolder, `${name}.js`), join(task, `${name}.js`));
   }
   for (const file of [...entryFiles.map((name) => `${name}.js`), 'task.json', 'icon.png']) {

@@ -117,12 +117,14 @@ function exitWhenFlushed(): void {
   process.stdout.write('', () => process.exit(0));
 }
 
-/** Only what happens before there is an agent to tell comes here: its library cannot write its key, for example. */
+/** Only what happens before there is an agent to tell comes here: its library cannot be read, for example. */
 function failWithoutAgent(): void {
   undoAll();
   process.stdout.write(
     '##vso[task.logissue type=error;code=ET_UNEXPECTED]ET_UNEXPECTED: The task could not be started. ' +
-      'The agent’s temporary folder may be missing, full or read-only.\n##vso[task.complete result=Failed]\n',
+      'A file of the task may be missing or damaged on this agent. Delete the folder of the task (EntraToken_…) below ' +
+      '_tasks in the work folder of the agent, and run the job again; the agent then downloads the task again.\n' +
+      '##vso[task.complete result=Failed]\n',
   );
   exitWhenFlushed();
 }

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { spawnSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { after, describe, it } from 'node:test';
 import type { Metafile } from 'esbuild';
 import { unzipSync } from 'fflate';
-import { entryFiles, libraries, programs } from '../../scripts/build.ts';
+import { entryFiles, libraries, programs, sharedFiles } from '../../scripts/build.ts';
 import { bundleFolder, root } from '../../scripts/layout.ts';
 import { packagedExtension } from '../rehearsal.ts';
 
@@ -16,7 +27,7 @@ const libraryNames = Object.keys(libraries);
 describe('the package', () => {
   it('holds the programs, the manifests, the pictures and the texts, and nothing else', () => {
     assert.deepEqual(Object.keys(files).sort(), [
-      ...[...[...entryFiles, ...programs, ...libraryNames].map((name) => `${name}.js`), 'icon.png', 'task.json']
+      ...[...[...entryFiles, ...programs, ...sharedFiles].map((name) => `${name}.js`), 'icon.png', 'task.json']
         .map((name) => `EntraTokenV1/${name}`)
         .sort(),
       'LICENSE',
@@ -34,7 +45,8 @@ describe('the package', () => {
   });
 
   const limits: readonly [file: string, bytes: number, why: string][] = [
-    ['step', 180 * KB, 'Node reads it before the first request'],
+    ['step', 130 * KB, 'Node reads it before the first request'],
+    ['explanation', 40 * KB, 'it is read where something fails'],
     ['azure-pipelines-task-lib', 80 * KB, 'Node reads it before the first request'],
     ['azure-devops-node-api', 40 * KB, 'Node reads it before the first request'],
     ['msal-node', 160 * KB, 'Node reads it while Azure DevOps answers'],
@@ -57,7 +69,7 @@ describe('the package', () => {
   });
 
   it('has such a limit for each program and library', () => {
-    assert.deepEqual(limits.map(([name]) => name).sort(), [...programs, ...libraryNames].sort());
+    assert.deepEqual(limits.map(([name]) => name).sort(), [...programs, ...sharedFiles].sort());
   });
 });
 
@@ -83,21 +95,21 @@ describe('the programs', () => {
     return [...new Set(found)].sort();
   }
 
-  /** The files of libraries that a program loads. */
-  function librariesOf(name: string): string[] {
+  /** The files that a program loads. */
+  function filesOf(name: string): string[] {
     const output = Object.entries(meta.outputs).find(([path]) => path.endsWith(`/${name}.js`))?.[1];
     const loaded = output?.imports.flatMap(({ path }) => /^\.\/(.+)\.js$/.exec(path)?.[1] ?? []);
     return [...new Set(loaded)].sort();
   }
 
-  it('and the libraries were packaged as esbuild made them, so that its account is of these very files', () => {
-    for (const name of [...programs, ...libraryNames]) {
+  it('and the files that they share were packaged as esbuild made them, so that its account is of these very files', () => {
+    for (const name of [...programs, ...sharedFiles]) {
       assert.equal(statSync(join(bundleFolder, `${name}.js`)).size, files[`EntraTokenV1/${name}.js`]?.length, name);
     }
   });
 
   it('load the libraries of the services and of the agent, which hold only what these need', () => {
-    assert.deepEqual(librariesOf('step'), Object.keys(inTheLibraries).sort());
+    assert.deepEqual(filesOf('step'), [...Object.keys(inTheLibraries), 'explanation'].sort());
     assert.deepEqual(Object.fromEntries(libraryNames.map((name) => [name, packagesIn(name)])), inTheLibraries);
     assert.deepEqual(programs.flatMap(packagesIn), [], 'nothing of a library is in a program itself');
   });
@@ -109,8 +121,15 @@ describe('the programs', () => {
   });
 
   it('that runs in the background loads no task-lib', () => {
-    // Beside the size: a second process with task-lib rewrites the key of the step that is running.
-    assert.deepEqual(librariesOf('background'), ['azure-devops-node-api', 'msal-node']);
+    assert.deepEqual(filesOf('background'), ['azure-devops-node-api', 'msal-node']);
+  });
+
+  it('load what explains a failure when something fails, and not before', () => {
+    const text = readFileSync(join(bundleFolder, 'step.js'), 'latin1');
+    const loads = text.match(/require\("\.\/explanation\.js"\)/g) ?? [];
+    const inFunctions = text.match(/\(\.\.\.\w+\)=>require\("\.\/explanation\.js"\)\./g) ?? [];
+    assert.ok(loads.length > 5);
+    assert.equal(inFunctions.length, loads.length);
   });
 
   it('of the post-job stage holds no library at all, and loads of Node only files and paths', () => {
@@ -118,4 +137,46 @@ describe('the programs', () => {
     const modules = new Set(output?.imports.map(({ path }) => path.replace(/^node:/, '')));
     assert.deepEqual([...modules].sort(), ['fs', 'path']);
   });
+});
+
+describe('the package, unpacked', () => {
+  const parent = mkdtempSync(join(tmpdir(), 'unpacked-'));
+  after(() => rmSync(parent, { recursive: true }));
+  const task = join(parent, 'task');
+  const temporary = join(parent, 'temp');
+  mkdirSync(task);
+  mkdirSync(temporary);
+  for (const [path, content] of Object.entries(files)) {
+    if (path.startsWith('EntraTokenV1/')) writeFileSync(join(task, basename(path)), content);
+  }
+
+  /** A step without inputs, which fails; as the agent runs it, but outside a job. */
+  function step(): string {
+    const { stdout, stderr } = spawnSync(process.execPath, [join(task, 'main.js')], {
+      cwd: temporary,
+      env: { PATH: process.env['PATH'], SystemRoot: process.env['SystemRoot'], AGENT_TEMPDIRECTORY: temporary },
+      encoding: 'utf8',
+    });
+    assert.equal(stderr, '');
+    return stdout;
+  }
+
+  it('writes no file of its own: the library’s key for the values of the step is none either', () => {
+    assert.match(step(), /result=Failed;\]ET_[A-Z_]+: /);
+    assert.deepEqual(readdirSync(temporary), []);
+  });
+
+  for (const name of ['azure-pipelines-task-lib', 'explanation']) {
+    it(`says what to do where ${name}.js is missing`, () => {
+      const [path, away] = [join(task, `${name}.js`), join(parent, `${name}.js`)];
+      renameSync(path, away);
+      try {
+        const said = step();
+        assert.match(said, /code=ET_UNEXPECTED\]ET_UNEXPECTED: .* missing or damaged .* _tasks .*run the job again/);
+        assert.match(said, /##vso\[task\.complete result=Failed\]/);
+      } finally {
+        renameSync(away, path);
+      }
+    });
+  }
 });

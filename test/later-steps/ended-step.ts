@@ -89,11 +89,7 @@ export async function endStep(
   // A process that was never given its orders ends by itself once Node has started, before the agent looks or after.
   if (ending === 'SIGKILL') await within(PATIENCE_MS, () => processesOf(lookupId).length === 0);
   else assert.deepEqual(orphans, [], at);
-  assert.deepEqual(
-    leftover.filter((name) => name !== '.taskkey'),
-    [],
-    at,
-  );
+  assert.deepEqual(leftover, [], at);
   assert.deepEqual(processesOf(lookupId), [], at);
   return {
     tookMs: endedAt === 0 ? 0 : overAt - endedAt,

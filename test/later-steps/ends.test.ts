@@ -46,10 +46,7 @@ function assertCleanEnd(result: JobResult, lookupId: string): void {
   assert.deepEqual(post.issues, []);
   assert.equal(post.rawOutput.stderr, '');
   assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
-  assert.deepEqual(
-    result.leftover.filter((name) => name !== '.taskkey'),
-    [],
-  );
+  assert.deepEqual(result.leftover, []);
   assert.deepEqual(processesOf(lookupId), []);
 }
 

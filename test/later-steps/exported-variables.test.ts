@@ -51,7 +51,7 @@ test('nothing is exported, written or started where nothing is asked', () => {
   const set = Object.keys(plain.variables).filter((name) => /^(AZURE|AZURESUBSCRIPTION|ARM|AZCOPY)_/i.test(name));
   assert.deepEqual(set, []);
   assert.equal(plain.outputs['entra.federatedTokenFile'], undefined);
-  assert.deepEqual(plain.leftover.filter(isOfTask), []);
+  assert.deepEqual(plain.leftover, []);
   const [, post] = plain.steps;
   assert.deepEqual(
     post?.lines.filter((line) => /token file/i.test(line)),
@@ -59,8 +59,6 @@ test('nothing is exported, written or started where nothing is asked', () => {
     'post-job has nothing to say',
   );
 });
-
-const isOfTask = (name: string): boolean => name !== '.taskkey';
 
 const file = Symbol('the token file of the step');
 const podFile = Symbol('the token file of the pod');
@@ -267,7 +265,7 @@ for (const { name, inputs, options, withoutJobToken, variables, fileOutput } of 
     if (fileOutput === 'pod') assert.equal(output?.value, pathThere(pod.file));
     if (fileOutput === 'own')
       assert.match(output?.value ?? '', /[\\/]_temp[\\/]entra-token-[0-9a-f-]{36}[\\/]id-token$/);
-    assert.deepEqual(result.leftover.filter(isOfTask), []);
+    assert.deepEqual(result.leftover, []);
     assert.deepEqual(result.orphans, []);
     assert.deepEqual(snapshot(podFolder), written, 'the volume of the pod is as it was');
     assert.equal(started.length, 2, 'main and post-job alone were started by the agent');
@@ -345,7 +343,7 @@ test('two steps with two identities keep their outputs and files apart; the late
     assert.match(said[0] ?? '', /AZURE_CLIENT_ID.*AZURE_FEDERATED_TOKEN_FILE/);
     assert.doesNotMatch(said[0] ?? '', /AZURE_TENANT_ID/, 'both have the same tenant');
     assert.deepEqual(result.orphans, []);
-    assert.deepEqual(result.leftover.filter(isOfTask), []);
+    assert.deepEqual(result.leftover, []);
   }
 });
 
@@ -389,6 +387,6 @@ test('without keepTokenFileFresh nothing is started, and the file is still remov
     assert.ok((expiryOf(readFileSync(path, 'utf8')) ?? 0) > Date.now());
   } finally {
     const result = await job.release();
-    assert.deepEqual(result.leftover.filter(isOfTask), []);
+    assert.deepEqual(result.leftover, []);
   }
 });

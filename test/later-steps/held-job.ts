@@ -90,10 +90,7 @@ export async function useJob<Job extends Pick<HeldJob, 'lookupId' | 'release'>>(
   assert.equal(result.result, 'Succeeded', result.log.join('\n'));
   assert.deepEqual(result.orphans, [], 'post-job ended the process, the agent had nothing to kill');
   assert.deepEqual(processesOf(job.lookupId), []);
-  assert.deepEqual(
-    result.leftover.filter((name) => name !== '.taskkey'),
-    [],
-  );
+  assert.deepEqual(result.leftover, []);
   return result;
 }
 

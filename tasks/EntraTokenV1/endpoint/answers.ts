@@ -1,4 +1,4 @@
-import { type Code, catalogue } from '../failure/catalogue.ts';
+import { type Code, entryOf } from '../failure/catalogue.ts';
 import type { Failure } from '../failure/failure.ts';
 
 /** What a client of the endpoint gets. */
@@ -62,7 +62,7 @@ export function wrongRequest(message: string): EndpointAnswer {
 
 /** A token that could not be had: 503 in an outage, which clients wait for; 400 for a refusal, which none of them repeats. */
 export function failureAnswer(failure: Failure, correlationId?: string): EndpointAnswer {
-  const { reason, remedy } = catalogue[failure.code];
+  const { reason, remedy } = entryOf(failure.code);
   const message = `${failure.code}: ${failure.happened} ${reason} ${failure.advice ?? remedy}`;
   if (failure.code === 'ET_UNEXPECTED') {
     return errorAnswer(500, 'server_error', message, correlationId);

@@ -513,7 +513,7 @@ export function knownAadsts(number: number): number {
 }
 
 function listedCode(number: number): Code | undefined {
-  return codes.find((code) => catalogueEntry(code).aadsts?.includes(number));
+  return codes.find((code) => entryOf(code).aadsts?.includes(number));
 }
 
 /** 7002xxx is a case of 7002xx, and 70021x one of 70021. */
@@ -531,7 +531,7 @@ function isDefined<T>(value: T | undefined): value is T {
 
 /** The code for one of Azure DevOps' TF and VS numbers; undefined for one that the table does not have. */
 export function codeOfDevOpsNumber(number: string | undefined): Code | undefined {
-  return number === undefined ? undefined : codes.find((code) => catalogueEntry(code).devOps?.includes(number));
+  return number === undefined ? undefined : codes.find((code) => entryOf(code).devOps?.includes(number));
 }
 
 /**
@@ -542,17 +542,18 @@ export function codeOfNodeError(nodeCode: string | undefined): Code {
   if (nodeCode === undefined) {
     return 'ET_UNEXPECTED';
   }
-  const known = codes.find((code) => catalogueEntry(code).node?.includes(nodeCode));
+  const known = codes.find((code) => entryOf(code).node?.includes(nodeCode));
   return known ?? (/^(ERR_SSL|ERR_TLS|EPROTO)/.test(nodeCode) ? 'ET_TLS' : 'ET_UNEXPECTED');
 }
 
 /** Whether a later try may succeed: the name, the connection or the time failed, and not the trust. */
 export function isTransientNodeError(nodeCode: string): boolean {
   return (['ET_NAME_NOT_FOUND', 'ET_CONNECTION', 'ET_TIMEOUT'] as const).some((code) =>
-    catalogueEntry(code).node?.includes(nodeCode),
+    entryOf(code).node?.includes(nodeCode),
   );
 }
 
-function catalogueEntry(code: Code): Entry {
+/** What the table says of a code. */
+export function entryOf(code: Code): Entry {
   return catalogue[code];
 }

@@ -1,4 +1,4 @@
-import { type Code, catalogue } from './catalogue.ts';
+import { type Code, entryOf } from './catalogue.ts';
 
 /** Where the documentation of each code stands; the build puts in the repository's own address. */
 declare const DOCS_URL: string;
@@ -34,7 +34,7 @@ export class Failure extends Error {
 
   /** The one red line: code, what happened, the likely reason, what to do, and where it is documented. */
   line(): string {
-    const { reason, remedy } = catalogue[this.code];
+    const { reason, remedy } = entryOf(this.code);
     const anchor = `${DOCS_URL}/errors.md#${this.code.toLowerCase()}`;
     return `${this.code}: ${this.happened} ${this.reason ?? reason} ${this.advice ?? remedy} See ${anchor}`;
   }

@@ -173,8 +173,8 @@ function readEnvironmentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'byp
   const address = facts.origins.environment('HTTPS_PROXY')?.value || facts.origins.environment('https_proxy')?.value;
   const hosts = (facts.origins.environment('NO_PROXY')?.value || facts.origins.environment('no_proxy')?.value || '')
     .split(/[\s,;]+/)
-    .map((host) => (isIPv6(host) ? `[${host}]` : host).toLowerCase())
-    .filter((host) => host !== '');
+    .filter((host) => host !== '')
+    .map((host) => (isIPv6(host) ? `[${host}]` : host).toLowerCase());
   return {
     proxy: address ? maskedProxy(parseProxy(address, 'HTTPS_PROXY', facts), facts) : undefined,
     bypass: { hosts },

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import * as https from 'node:https';
-import { catalogue, certificateFault, codeOfNodeError, isTransientNodeError } from '../failure/catalogue.ts';
+import { certificateFault, codeOfNodeError, entryOf, isTransientNodeError } from '../failure/catalogue.ts';
 import { errorCode, Failure } from '../failure/failure.ts';
 import { duration } from '../text/text.ts';
 import { type ConnectionPool, isUntrusted } from './pool.ts';
@@ -319,7 +319,7 @@ function describe(error: unknown, post: Post, tries: number, tookMs: number, tru
 }
 
 function ofCertificate(nodeCode: string | undefined): { reason: string; remedy: string } {
-  return certificateFault(nodeCode) ?? catalogue.ET_CERTIFICATE;
+  return certificateFault(nodeCode) ?? entryOf('ET_CERTIFICATE');
 }
 
 /** Of the ways in that proxies have, this task knows Basic: that is all that the agent stores a user and a password for. */

@@ -12,7 +12,7 @@ const NO_FILES_OF_ANYONE = ['/proc', '/sys', '/dev'];
 
 /** @param folders what the job fills: its work folder, its sources; those that are no absolute paths do not count */
 export function jobFolders(folders: readonly (string | undefined)[]): IsInJobFolders {
-  const closed = [...folders, ...NO_FILES_OF_ANYONE].flatMap((folder) =>
+  const closed = [...new Set([...folders, ...NO_FILES_OF_ANYONE])].flatMap((folder) =>
     folder !== undefined && isAbsolute(folder) ? [resolve(folder), real(folder)] : [],
   );
   // A link inside of the sources is the job's wherever it leads, and so is what a link outside of them leads to there.

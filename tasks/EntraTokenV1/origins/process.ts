@@ -25,10 +25,6 @@ function workingFolder(): string | undefined {
  * because it writes what it loads to the debug log.
  */
 export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string> {
-  // The library keeps its key there.
-  if (origins.temporaryFolder !== undefined) {
-    process.env['AGENT_TEMPDIRECTORY'] = origins.temporaryFolder;
-  }
   // It fails on a list that is none, and the step is to say itself what is wrong with it.
   if (origins.variables.areForged) {
     process.env['VSTS_PUBLIC_VARIABLES'] = '[]';

@@ -1,3 +1,5 @@
+import { isOldIssuer } from '../id-token/issuer.ts';
+
 /**
  * In words, how what a connection stores (an issuer or a subject) differs from what the ID token has. What cannot be
  * seen comes first: it is what nobody finds by comparing the two.
@@ -6,11 +8,6 @@ export function difference(storedText: string, actual: string): string {
   return (
     inCharacters(storedText, actual) ?? ofIssuers(storedText, actual) ?? ofNames(storedText, actual) ?? 'the two differ'
   );
-}
-
-/** The issuers that Azure DevOps used before Entra's own. */
-export function isOldIssuer(issuer: string): boolean {
-  return /^https:\/\/(?:vstoken\.dev\.azure\.com|app\.vstoken\.visualstudio\.com)(?:\/|$)/i.test(issuer);
 }
 
 /** A difference that leaves the same names: in what cannot be seen, in case, in the way they are written. */

@@ -1,14 +1,14 @@
 import { EntraRefusal, Failure } from '../failure/failure.ts';
 import type { IdToken } from '../id-token/id-token.ts';
+import { isOldIssuer } from '../id-token/issuer.ts';
 import type { Request } from '../request/request.ts';
 import { describeLine, type ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
 import { alsoInParts, duration, instant, printable, visible } from '../text/text.ts';
-import { difference, isOldIssuer } from './difference.ts';
+import { difference } from './difference.ts';
 import {
   creationCommands,
   credentialName,
-  LONGEST,
   listCommands,
   type MissingCredential,
   powerShellCommands,
@@ -21,6 +21,9 @@ const mismatches: ReadonlySet<string> = new Set([
   'ET_SUBJECT_MISMATCH',
   'ET_AUDIENCE_MISMATCH',
 ]);
+
+/** Entra takes no longer issuer or subject (Graph: federatedIdentityCredential). Characters. */
+const LONGEST = 600;
 
 /** A clock that is this far off can make a fresh ID token invalid. */
 const NAMED_SKEW_MS = 2 * 60_000;

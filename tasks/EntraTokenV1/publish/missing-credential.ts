@@ -12,9 +12,6 @@ export interface MissingCredential {
   readonly clientId: string;
 }
 
-/** Entra takes no longer issuer or subject (Graph: federatedIdentityCredential). Characters. */
-export const LONGEST = 600;
-
 /**
  * A name that only this credential has, so that creating it never replaces another one: `az identity` puts a credential
  * in the place of one with the same name. Both commands take 3 to 120 letters, digits, `-` and `_`, of which the first

@@ -1,10 +1,10 @@
 import type { Agent } from '../agent/agent.ts';
 import type { AccessToken } from '../exchange/exchange.ts';
+import { isOldIssuer } from '../id-token/issuer.ts';
 import type { Request } from '../request/request.ts';
 import type { ScopeLine } from '../request/scopes.ts';
 import type { OpenSource } from '../source/source.ts';
 import { duration, instant, printable, splitHidden, visible } from '../text/text.ts';
-import { isOldIssuer } from './difference.ts';
 
 type Log = Pick<Agent, 'log' | 'logGroup' | 'warn'>;
 

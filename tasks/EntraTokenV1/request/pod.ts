@@ -65,7 +65,7 @@ function remember(values: Pod['values'], jobToken: Secret): string {
 
 function recall(memory: string | undefined, jobToken: Secret | undefined): ReadonlyMap<string, string> {
   const [text = '', code = ''] = memory?.split('.') ?? [];
-  if (jobToken === undefined || !isSame(code, codeOf(text, jobToken))) {
+  if (memory === undefined || jobToken === undefined || !isSame(code, codeOf(text, jobToken))) {
     return new Map();
   }
   const values: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
