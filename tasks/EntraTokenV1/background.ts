@@ -1,7 +1,7 @@
 /**
- * The background process: keeps the ID token in a step's file fresh, and serves tokens on the step's endpoint, until the
- * job ends. It gets its orders over its standard input, prints nothing (it could not mask what it prints), and holds no
- * stream of the step.
+ * The background process: keeps the ID token in a step's file fresh, and serves tokens on the step's endpoint, until
+ * the job ends. It reads its orders from its standard input, prints nothing (it could not mask its output), and holds
+ * no stream of the step.
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { keepFresh } from './background/keep-fresh.ts';
@@ -32,10 +32,13 @@ const clocks = {
   sleep: (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds)),
 };
 
-/** All tries to one service on behalf of a client of the endpoint: two services fit into the time that a client waits. Milliseconds. */
+/**
+ * Time for all tries of a request to one service for a client of the endpoint: two services fit into the time that a
+ * client waits. Milliseconds.
+ */
 const ALL_TRIES_MS = 20_000;
 
-/** Masks are the business of the step; what this process says nobody sees. */
+/** The step masks; this process has no output. */
 const mask = (): void => {};
 
 async function main(): Promise<void> {
@@ -45,13 +48,13 @@ async function main(): Promise<void> {
   const status = new StatusFile(orders);
   status.write();
   process.on('SIGTERM', () => {
-    // The last word, for the post-job stage that sends the signal.
+    // The last status, for the post-job stage that sends the signal.
     status.write();
     process.exit(0);
   });
   const port = await startEndpoint(orders, source, () => status.count());
   isServing = port !== undefined;
-  // Says that the orders arrived whole, and lets go of the last stream that is shared with the step.
+  // Reports that the orders arrived completely, and closes the last stream that is shared with the step.
   ready(port === undefined ? {} : { port });
   watchJob(orders, clocks.elapsed, () => status.write());
   if (orders.file !== undefined && source.renew !== undefined) {
@@ -66,7 +69,7 @@ async function main(): Promise<void> {
       },
       random: Math.random,
       report: (renewed, failing) => status.report(renewed, failing),
-      // The port is kept to the end of the job, so that no other process can take it.
+      // The port is kept until the job ends, so that no other process can take it.
       onEnd: () => port === undefined && process.exit(0),
     });
   }
@@ -77,7 +80,7 @@ function ready(word: Ready): void {
   closeSync(1);
 }
 
-/** Where ID tokens come from, and the way to Entra. */
+/** The source of ID tokens, and how requests are sent to Entra. */
 interface BackgroundSource {
   readonly idTokens: IdTokens;
   readonly sendToEntra: Send;
@@ -89,7 +92,7 @@ function openSource({ source, network: given }: Orders): BackgroundSource {
   const network = networkOf(given);
   const trust = agentTrust(network);
   const surroundings = { ...clocks, random: Math.random, log: () => {} };
-  /** Minutes lie between two requests: none of them leaves a connection, and none meets one that has died meanwhile. */
+  /** Two requests are minutes apart: no connection is kept between them, so no request uses a stale one. */
   const sendBy =
     (times: Pick<WireSurroundings, 'tryMs' | 'allTriesMs'>): Send =>
     async (post) => {
@@ -156,7 +159,7 @@ function openKubernetes(
   return { idTokens: { toExchange, toHandOut }, sendToEntra, renew: undefined };
 }
 
-/** Starts what was asked for, and gives the port; undefined where nothing was. */
+/** Starts the endpoint if the step asked for one, and returns its port. */
 async function startEndpoint(
   { endpoint }: Orders,
   { idTokens, sendToEntra }: BackgroundSource,
@@ -172,7 +175,7 @@ async function startEndpoint(
     if (accessTokens === undefined) {
       throw new TypeError('no access tokens');
     }
-    // MSAL takes its place in memory when the first token is asked for, and not before.
+    // MSAL is loaded only when the first token is requested, to save memory.
     loading ??= loadExchange().then((createExchange) =>
       createExchange({ ...accessTokens, clientId, idToken: idTokens.toExchange, send: sendToEntra, mask }),
     );
@@ -199,10 +202,10 @@ async function startEndpoint(
   }
 }
 
-/** An ID token that had time at the first of several tries may have none at the last. Milliseconds. */
+/** An ID token that was valid at the first of several tries may have expired at the last. Milliseconds. */
 const SEVERAL_TRIES_MS = 2000;
 
-/** Makes the exchange once more, with the ID token of that moment, where the first one expired on the way. */
+/** Repeats the exchange with a current ID token if the first one expired during it. */
 async function twice(exchange: Exchange, scope: string, correlationId?: string): ReturnType<Exchange> {
   const start = clocks.elapsed();
   try {
@@ -216,7 +219,7 @@ async function twice(exchange: Exchange, scope: string, correlationId?: string):
   }
 }
 
-/** What is left for the post-job stage, written when it changes. */
+/** The status for the post-job stage, written when it changes. */
 class StatusFile {
   readonly #folder: string;
   #status: Status;
@@ -236,7 +239,7 @@ class StatusFile {
     this.write();
   }
 
-  /** One more token was given out; it is written at the next look. */
+  /** Counts one more issued token; the count is written at the next check. */
   count(): void {
     this.#status = { ...this.#status, endpoint: { given: (this.#status.endpoint?.given ?? 0) + 1 } };
   }
@@ -250,12 +253,12 @@ class StatusFile {
       writeWhole(this.#folder, STATUS_FILE, text);
       this.#written = text;
     } catch {
-      // The folder is gone or full: the first ends the process at the next look, the second shows in the token file.
+      // The folder is gone or full: the first ends the process at the next check, the second shows in the token file.
     }
   }
 }
 
 let isServing = false;
-// What nobody foresaw in one request is no reason to give up the port, which another process could take.
+// An unexpected error in one request must not free the port, which another process could take.
 process.on('uncaughtException', () => isServing || process.exit(1));
 void main();

@@ -19,7 +19,7 @@ function main(): void {
     try {
       cleanUp(folder);
     } catch {
-      // A program that has it open keeps Windows from removing it, and not always from emptying it.
+      // Windows does not remove a file that a program has open, but may allow to empty it.
       removeTokenFile(folder);
       process.stdout.write(
         'The token file could not be removed; the agent empties its temporary folder after the job.\n',
@@ -39,7 +39,10 @@ function cleanUp(folder: string): void {
   }
 }
 
-/** What there was, in a line each. A file that expired is gone, and nobody may have renewed one that is there. */
+/**
+ * One line for the token file and one for the endpoint. An expired file is gone, and one that exists may not have
+ * been renewed.
+ */
 function summary(status: Status | undefined, hadFile: boolean, wasRunning: boolean): string[] {
   const lines: string[] = [];
   if (status?.file !== undefined || hadFile) {

@@ -18,21 +18,21 @@ export interface Endpoint {
   data(name: string): string | undefined;
 }
 
-/** All that the task asks of the pipeline agent, and all that it tells it. */
+/** Everything that the task reads from the pipeline agent, and everything that it tells the agent. */
 export interface Agent {
   /** An input with the blanks around it removed; empty where it is not set. Throws ET_VARIABLE_REFUSED. */
   input(name: string): string;
   /**
    * A variable of the job. One of the agent's or the server's, such as `Agent.ProxyUrl`, counts only under its own
-   * name: what has merely the same name in the environment (`Agent_ProxyUrl`) is passed over, with a line in the log.
-   * Throws ET_VARIABLE_REFUSED where both are there, because nobody knows whose value it is then.
+   * name: what has merely the same name in the environment (`Agent_ProxyUrl`) is ignored, with a line in the log.
+   * Throws ET_VARIABLE_REFUSED where both exist, because then the origin of the value is unknown.
    */
   variable(name: string): string | undefined;
-  /** A variable whose value must not be printed; it is masked before it is handed out. */
+  /** A variable whose value must not be printed; it is masked before it is returned. */
   secretVariable(name: string): string | undefined;
   /** Where the values of the step come from, and what its environment holds. */
   readonly origins: Origins;
-  /** A connection. Throws ET_VARIABLE_REFUSED where a variable may stand in for a part of it. */
+  /** A connection. Throws ET_VARIABLE_REFUSED where a variable may replace a part of it. */
   endpoint(id: string): Endpoint | undefined;
   endpointUrl(id: string): string | undefined;
   /** Has a text replaced in all that is printed from now on. */
@@ -47,7 +47,7 @@ export interface Agent {
   setTaskVariable(name: string, value: string): void;
   /** Prints a line; what could be taken for a command is broken up. */
   log(line: string): void;
-  /** Prints lines that the log shows under a title, closed until somebody opens them. */
+  /** Prints lines that the log shows under a title, collapsed. */
   logGroup(title: string, lines: readonly string[]): void;
   warn(message: string): void;
   succeed(): void;
@@ -55,7 +55,7 @@ export interface Agent {
   fail(failure: Failure): void;
 }
 
-/** What is longer is no line of ours. Half a command would be worse than a long one. Characters. */
+/** A longer line is not one of ours, and is cut. A command that is cut would be worse than a long one. Characters. */
 const LONGEST_LINE = 16_000;
 
 /**
@@ -84,7 +84,7 @@ export async function pipelineAgent(origins: Origins, withheld: ReadonlyMap<stri
     }
   };
   const safe = (line: string, longest: number): string => pieces.clean(printable(line, longest));
-  // Node itself prints what it sends, headers and all, where NODE_DEBUG asks for it.
+  // Node itself prints what it sends, headers included, if NODE_DEBUG says so.
   const writeError: (chunk: string | Uint8Array) => boolean = process.stderr.write.bind(process.stderr);
   process.stderr.write = (chunk: string | Uint8Array): boolean =>
     writeError(typeof chunk === 'string' ? pieces.clean(chunk) : chunk);
@@ -174,9 +174,9 @@ function readSilently(tl: TaskLib, name: string): string | undefined {
 
 /**
  * The library's accessor for one authorization parameter writes its value to the debug log; the one for the whole
- * authorization does not, but its error for text that is no JSON holds that text, so nothing of it is passed on. Its
- * accessor for one data value takes a variable `ENDPOINT_DATA_…` for what the connection lacks; the JSON of all data has
- * only what the connection has.
+ * authorization does not, but its error for text that is not JSON contains that text, so the error is dropped. Its
+ * accessor for one data value falls back to a variable `ENDPOINT_DATA_…`; the JSON of all data has only what the
+ * connection has.
  */
 function readEndpoint(tl: TaskLib, id: string, origins: Origins): Endpoint | undefined {
   let authorization: unknown;

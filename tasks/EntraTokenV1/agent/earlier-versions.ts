@@ -3,9 +3,9 @@ import { userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 
 /**
- * Removes the code that versions before 1.1 kept in the home of the agent's user; nothing reads it any more. Follows no
- * link, and never throws.
- * @param home where the home is; by default as the system knows it, because a pipeline can set the variable HOME
+ * Removes the code that versions before 1.1 cached in the home folder of the agent's user; nothing reads it any more.
+ * Follows no link, and never throws.
+ * @param home the home folder; by default the one that the system names, because a pipeline can set the variable HOME
  */
 export function removeKeptCode(home: () => string = () => userInfo().homedir): void {
   try {
@@ -15,6 +15,6 @@ export function removeKeptCode(home: () => string = () => userInfo().homedir): v
       rmSync(folder, { recursive: true, force: true });
     }
   } catch {
-    // There is none, as nearly everywhere; or it is not ours to remove.
+    // It usually does not exist, or must not be removed.
   }
 }

@@ -12,13 +12,13 @@ import {
 
 /** What the step knows of the job that it runs in. */
 export interface Job {
-  /** What Azure DevOps is asked with; undefined where the job has none. */
+  /** The token for requests to Azure DevOps; undefined where the job has none. */
   readonly token: Secret | undefined;
   /** The address of the job's ID token endpoint, or why there is none. */
   readonly idTokenAddress: IdTokenAddress;
   /** True for Azure DevOps Server, which has no ID token endpoint. */
   readonly isServer: boolean;
-  /** True where the organization is on this machine, as in a rehearsal: then Entra may be there as well. */
+  /** True where the organization is on this machine, as the local cloud is: then Entra may be there as well. */
   readonly isRehearsal: boolean;
   /** The name under which later steps find the outputs. */
   readonly stepName: string;
@@ -96,7 +96,10 @@ function readIdTokenAddress(agent: Agent, organization: Organization | undefined
   return { url: base.href };
 }
 
-/** What of an address no variable changes: it must be this very endpoint; only the host may be another of the same organization. */
+/**
+ * Whether an address is this job's endpoint, whatever a variable says; only the host may be another one of the same
+ * organization.
+ */
 function isEndpointOf(
   given: URL,
   organization: Organization,

@@ -3,7 +3,10 @@ import { environmentName } from '../origins/environment.ts';
 import { printable } from '../text/text.ts';
 import type { Agent } from './agent.ts';
 
-/** An organization of Azure DevOps Services, by whichever of its names; a rehearsal on this machine; or a server of one's own. */
+/**
+ * An organization of Azure DevOps Services, by any of its names; a local cloud on this machine; or an Azure DevOps
+ * Server.
+ */
 export interface Organization {
   readonly kind: 'services' | 'loopback' | 'server';
   readonly name: string;
@@ -13,9 +16,9 @@ export interface Organization {
 }
 
 /**
- * The organization that the job's connection and its variables name. The connection cannot be changed on newer agents;
- * before 5.277 a variable stands in for it, and before 4.274.1 `task.setendpoint` changes its address. So its host must
- * be one of Azure DevOps Services, and whatever else names the organization must name the same one.
+ * The organization that the job's connection and its variables name. The connection cannot be changed on newer
+ * agents; before 5.277 a variable can replace it, and before 4.274.1 `task.setendpoint` changes its address. So its
+ * host must be one of Azure DevOps Services, and whatever else names the organization must name the same one.
  */
 export function readOrganization(agent: Agent): Organization | undefined {
   const named = {
@@ -29,7 +32,7 @@ export function readOrganization(agent: Agent): Organization | undefined {
     return organization === undefined ? [] : [{ where, url, organization }];
   });
   const [first, ...more] = found;
-  // No stranger has a host of Azure DevOps Services; beside one, what a variable says of others does not count.
+  // Nobody else has a host of Azure DevOps Services. If there is one, a variable that names another host is ignored.
   const others = more.filter(({ where, url, organization }) => {
     const counts = first?.organization.kind !== 'services' || organization.kind !== 'server';
     if (!counts) {
@@ -56,7 +59,7 @@ export function readOrganization(agent: Agent): Organization | undefined {
       `${upperFirst(first.where)} names ${shown(first.url)}, which is not a host of Azure DevOps Services.`,
     );
   }
-  // A rehearsal of a server says so; an organization of Azure DevOps Services is none, whatever a variable says.
+  // A variable makes a local cloud an Azure DevOps Server, but never an organization of Azure DevOps Services.
   return first?.organization.kind === 'loopback' && isOwnServer
     ? { ...first.organization, kind: 'server' }
     : first?.organization;
@@ -79,13 +82,13 @@ export function organizationOf(url: URL): Organization | undefined {
   const { hostname } = url;
   const port = url.port === '' ? '' : `:${url.port}`;
   if (/^(?:[a-z0-9-]+\.)*dev\.azure\.com$/.test(hostname)) {
-    // The organization is the first folder, and no part of the host.
+    // The organization is the first folder, not a part of the host.
     const [name = ''] = folders(url.pathname);
     return { kind: 'services', name: `${name}${port}`, collection, foldersOf: (path) => folders(path).slice(1) };
   }
   const [name] = /^([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*visualstudio\.com$/.exec(hostname)?.slice(1) ?? [];
   if (name !== undefined) {
-    // Its one collection has a name that may be written or not.
+    // The name of its only collection is optional.
     const foldersOf = (path: string): string[] => folders(path).filter((folder) => folder !== 'defaultcollection');
     return { kind: 'services', name: `${name}${port}`, collection, foldersOf };
   }
@@ -106,14 +109,14 @@ function upperFirst(text: string): string {
 }
 
 /**
- * A variable that is compared, and decides nothing: pipelines do set such a one for their tools, under its name in the
- * environment.
+ * The value of a variable, whoever set it. It is only compared, and decides nothing: pipelines set some of them for
+ * their tools, under the name in the environment.
  */
 export function whoeverSetIt({ origins }: Agent, name: string): string | undefined {
   return origins.environment(environmentName(name))?.value;
 }
 
-/** Undefined for a text that is no address. */
+/** The address that a text is; undefined for any other text. */
 export function tryUrl(text: string | undefined): URL | undefined {
   try {
     return new URL(text ?? '');

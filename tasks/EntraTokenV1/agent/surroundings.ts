@@ -6,6 +6,6 @@ export interface Surroundings extends Pick<WireSurroundings, 'now' | 'elapsed' |
   readonly parent: number;
   /** The file of the background process. */
   readonly backgroundScript: string;
-  /** Told how to undo each thing that must not outlive a step that is cancelled or fails. */
+  /** Registers how to undo something that must not outlive a step that is canceled or fails. */
   readonly onFailure: (undo: () => void) => void;
 }

@@ -5,16 +5,16 @@ import { isRunning, markProcess, readProc, showsProcesses } from './processes.ts
 /** The name of the background process's file. */
 const SCRIPT = 'background.js';
 
-/** Put into the folder, it asks the background process to end. */
+/** A file of this name in the folder asks the background process to end. */
 const REQUEST_FILE = 'end';
 
 /** Time for the answer to a signal or a request. Milliseconds. */
 const GRACE_MS = 2000;
 
 /**
- * Ends the background process and waits for its end. The number may belong to another process by now; only one that is
- * ours is ended: one that runs our script, or, where the system does not show that, one that answers to a request in the
- * folder, which nobody else sees. Tells whether it still ran.
+ * Ends the background process and waits for its end. The ID may belong to another process by now, so only ours is
+ * ended: one that runs our script, or, where the system does not show that, one that answers a request in the folder,
+ * which nobody else sees. Returns whether it was still running.
  */
 export function endProcess(pid: number, folder: string): boolean {
   const mark = pid > 1 && (!showsProcesses() || isOurs(pid)) ? markProcess(pid) : undefined;
@@ -33,7 +33,7 @@ export function endProcess(pid: number, folder: string): boolean {
   return true;
 }
 
-/** Gives true once the process has taken the request out of the folder. */
+/** Returns true when the process has removed the request from the folder. */
 function askToEnd(folder: string, isGone: () => boolean): boolean {
   const request = join(folder, REQUEST_FILE);
   writeFileSync(request, '', { mode: 0o600 });
@@ -42,7 +42,7 @@ function askToEnd(folder: string, isGone: () => boolean): boolean {
   return isTaken();
 }
 
-/** Whether the post-job stage asks this process to end; takes the request out of the folder, which is the answer. */
+/** Whether the post-job stage asks this process to end; removes the request from the folder, which is the answer. */
 export function isAskedToEnd(folder: string): boolean {
   const request = join(folder, REQUEST_FILE);
   if (showsProcesses() || !isThere(request)) {

@@ -8,13 +8,13 @@ import type { Secret } from '../text/secret.ts';
 import type { FileOrders } from './orders.ts';
 import { nextRenewal, nextTry } from './renewal.ts';
 
-/** How often the file is looked at where nothing is due. A timer does not count while the machine sleeps. Milliseconds. */
+/** How often the file is checked when nothing is due. A timer stops while the machine sleeps. Milliseconds. */
 const LOOK_MS = 500;
 
-/** How soon a file that the system would not let go of is tried again. Milliseconds. */
+/** How soon a file that the system would not replace or remove is tried again. Milliseconds. */
 const AGAIN_MS = 50;
 
-/** A refusal may be a hiccup once; said this often in a row, and still after the token's end, it is for good. */
+/** A single refusal may be temporary; this many in a row, the last after the token has expired, are final. */
 const REFUSALS = 3;
 
 const SHORTEST_TRY_MS = 500;
@@ -26,11 +26,11 @@ const refusals: ReadonlySet<Code> = new Set<Code>([
   'ET_DEVOPS_REFUSED',
 ]);
 
-/** Keeps what was to be done later from being done. */
+/** Cancels what was to be done later. */
 export type Cancel = () => void;
 
 export interface KeepFreshOptions {
-  /** Asks for a fresh ID token, once, within the time that it is given. Throws a Failure. */
+  /** Requests a new ID token, once, within the given time. Throws a Failure. */
   readonly ask: (tryMs: number) => Promise<FreshIdToken>;
   /** Puts a token in place; throws where the system refuses for the moment. */
   readonly write: (token: Secret) => void;
@@ -40,26 +40,27 @@ export interface KeepFreshOptions {
   /** Does something after a time (milliseconds), unless it is cancelled. */
   readonly after: (milliseconds: number, act: () => void) => Cancel;
   readonly random: () => number;
-  /** Told how often the token was renewed, and why it was not at last. */
+  /** Told how often the token was renewed, and why the last renewal failed. */
   readonly report: (renewed: number, failing: Code | undefined) => void;
   /** Told when the token is refused for good and the file is gone. */
   readonly onEnd: () => void;
 }
 
 /**
- * Renews the token in the file for as long as the process lives, and has the file gone rather than let it hold an expired
- * token. What the system refuses for the moment, as Windows does while a reader has the file open, is tried again.
+ * Renews the token in the file for as long as the process lives, and removes the file rather than leave an expired
+ * token in it. What the system refuses for the moment, as Windows does while a reader has the file open, is tried
+ * again.
  */
 export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
   const { ask, write, remove, clocks, after, random, report, onEnd } = options;
-  /** The token in the file, and the newest one: the same but for the time in which the file cannot be replaced. */
+  /** The token in the file, and the newest one: the same, except while the file cannot be replaced. */
   let inFile: Life | undefined = new Life(file.expiresAt, clocks, file.lifeMs);
   let newest = inFile;
   let unwritten: Secret | undefined;
   let renewed = 0;
   let failures = 0;
   let refused = 0;
-  /** When a failed try is followed by the next; undefined while the last one succeeded. */
+  /** The time of the next try after a failed one; undefined if the last one succeeded. */
   let tryAt: number | undefined;
   let isRenewing = false;
   let cancelLook: Cancel = () => {};
@@ -88,14 +89,14 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
     look();
   }
 
-  /** One of several that fit into what is left of the token; after its end, as long as there was room for at first. */
+  /** The time for one try: several fit into what is left of the token; after it has expired, as much as at first. */
   function tryMs(): number {
     const leftMs = newest.leftMs();
     const share = leftMs > 0 ? Math.min(newest.lifeMs / 8, leftMs / 4) : newest.lifeMs / 8;
     return Math.max(SHORTEST_TRY_MS, Math.min(TRY_MS, share));
   }
 
-  /** Has the file hold the newest token, or nothing once that has expired. */
+  /** Puts the newest token into the file, or removes the file once that has expired. */
   function settle(): void {
     if (unwritten !== undefined && untilRemoval(newest) > 0) {
       try {
@@ -145,7 +146,7 @@ export function keepFresh(file: FileOrders, options: KeepFreshOptions): void {
   look();
 }
 
-/** Until a little before the token's end, because a timer fires late and clocks have whole seconds. */
+/** The time until shortly before the token expires, because a timer fires late and clocks have whole seconds. */
 function untilRemoval(life: Life): number {
   return Math.max(0, life.leftMs() - Math.min(2000, life.lifeMs / 10));
 }

@@ -1,4 +1,4 @@
-/** What of Node's options decides whom a connection trusts and how it is secured (Node: cli). */
+/** Node's options that decide whom a connection trusts and how it is secured (Node: cli). */
 const TLS_OPTIONS = [
   '--use-openssl-ca',
   '--use-bundled-ca',
@@ -18,7 +18,7 @@ const TLS_OPTIONS = [
 /** The same, of options with a value. */
 const TLS_OPTIONS_WITH_VALUE = ['--tls-cipher-list', '--openssl-config'];
 
-/** The options for TLS in `NODE_OPTIONS`, as arguments for another Node. Nothing else of it is for the background process. */
+/** The options for TLS in `NODE_OPTIONS`, as arguments for another Node. The background process gets no others. */
 export function tlsOptions(nodeOptions: string | undefined): string[] {
   const found: string[] = [];
   const words = split(nodeOptions ?? '');

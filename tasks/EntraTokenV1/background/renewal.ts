@@ -1,7 +1,7 @@
 /** An ID token is renewed at the latest this long before its end, where it lives long enough for that. Milliseconds. */
 const BEFORE_END_MS = 2 * 60_000;
 
-/** Not even a token that is given out already expired is asked for more often than this. Milliseconds. */
+/** Tokens are not requested more often than this, even if each has expired when it arrives. Milliseconds. */
 const SHORTEST_WAIT_MS = 500;
 
 const FIRST_DELAY_MS = 500;
@@ -9,7 +9,7 @@ const LONGEST_DELAY_MS = 30_000;
 
 /**
  * How long to wait before a token that now has `lifeMs` to live is renewed: a little less than half of its life, so
- * that an outage of half a life goes unnoticed; and two minutes before its end where half would be later than that.
+ * that an outage of half a life has no effect; and two minutes before its end where half would be later than that.
  */
 export function nextRenewal(lifeMs: number): number {
   const half = lifeMs * 0.4;
@@ -18,9 +18,9 @@ export function nextRenewal(lifeMs: number): number {
 }
 
 /**
- * How long to wait after the `failures`-th failure in a row. Delays grow up to half a minute, with jitter, but while a
- * token still lives they stay short against what is left of it: the next try has to come in time. After its end they
- * are at most a twentieth of a life, which for the usual ten minutes is the longest delay.
+ * How long to wait after the `failures`-th failure in a row. Delays grow up to half a minute, with jitter, but while
+ * a token is still valid they stay short compared with what is left of it, so that the next try is in time. After its
+ * end they are at most a twentieth of a life, which for the usual ten minutes is the longest delay.
  * @param random a number from 0 up to 1
  */
 export function nextTry(failures: number, leftMs: number, lifeMs: number, random: number): number {

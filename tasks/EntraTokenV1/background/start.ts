@@ -7,7 +7,7 @@ import { type Orders, type Ready, readReady } from './orders.ts';
 /** Time for a loaded machine to start Node. */
 const READY_MS = 20_000;
 
-/** What a Node process needs to trust whom this one trusts. None of it is secret, none of it an input. */
+/** The variables that make another Node process trust the same authorities. None of them is secret or an input. */
 const CARRIED = [
   'VSTS_PROCESS_LOOKUP_ID',
   'NODE_EXTRA_CA_CERTS',
@@ -29,8 +29,8 @@ export interface Started {
 
 /**
  * Starts the background process and waits until it has its orders and listens, so that this process may end at once.
- * The agent's mark (VSTS_PROCESS_LOOKUP_ID) stays on it: at the end of the job the agent kills what still has the mark.
- * Throws ET_REFRESHER, and ET_ENDPOINT where it could not listen.
+ * The agent's mark (VSTS_PROCESS_LOOKUP_ID) stays on it: at the end of the job the agent kills every process that
+ * still has the mark. Throws ET_REFRESHER, and ET_ENDPOINT where it could not listen.
  * @param script the background process's file
  * @param started is told of the child as soon as there is one, so that a cancelled step can end it
  */
@@ -47,8 +47,8 @@ export async function startBackground(
       carried[name] = value;
     }
   }
-  // Small spaces for new objects, no threads of V8's and no compiler: code that runs now and then for hours would be
-  // compiled in the end, for ten megabytes and more.
+  // A small young generation, no V8 threads and no JIT compiler: code that runs now and then for hours would be
+  // compiled in the end, which takes ten megabytes and more.
   const flags = [
     '--max-semi-space-size=1',
     '--max-old-space-size=24',
@@ -83,7 +83,7 @@ function readiness(child: ChildProcess, orders: string): Promise<Ready> {
     };
     child.on('error', (error) => fail(errorCode(error) ?? 'no error code'));
     child.once('exit', (code, signal) => fail(`it ended with ${signal ?? `code ${code}`}`));
-    // It is gone, or about to be: its end says more. One that lives on without its orders runs out of time.
+    // It has ended or will: its exit code says more. If it runs on without its orders, it times out.
     child.stdin?.on('error', () => {});
     let answer = '';
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {

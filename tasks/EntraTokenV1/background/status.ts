@@ -6,13 +6,13 @@ import { STATUS_FILE } from './token-folder.ts';
 /** What the background process leaves in its folder for the post-job stage. */
 export interface Status {
   readonly pid: number;
-  /** Where there is a token file: how often it was renewed, and the code of what kept it from that at last. */
+  /** If there is a token file: how often it was renewed, and the code of the failure if the last renewal failed. */
   readonly file?: { readonly renewed: number; readonly failing?: string };
-  /** Where there is an endpoint: how many tokens it gave out. */
+  /** If there is an endpoint: how many tokens it issued. */
   readonly endpoint?: { readonly given: number };
 }
 
-/** Reads the word of the background process; undefined where it left none that can be understood. */
+/** Reads the status of the background process; undefined if there is none, or none that is valid. */
 export function readStatus(folder: string): Status | undefined {
   try {
     const status: unknown = JSON.parse(readFileSync(join(folder, STATUS_FILE), 'utf8'));

@@ -5,10 +5,10 @@ import { errorCode, Failure } from '../failure/failure.ts';
 import type { Secret } from '../text/secret.ts';
 import { TOKEN_FILE, tryRemove } from './token-folder.ts';
 
-/** Windows refuses to replace a file in the moment in which somebody has it open. */
+/** Windows refuses to replace a file while another process has it open. */
 const REPLACE_TRIES = 10;
 
-/** Puts the token in place at one stroke: whoever reads the file finds the old one or the new one, whole. Throws ET_TOKEN_FILE. */
+/** Replaces the token atomically: a reader finds the old one or the new one, complete. Throws ET_TOKEN_FILE. */
 export function writeTokenFile(folder: string, token: Secret): void {
   writeWhole(folder, TOKEN_FILE, token.reveal());
 }

@@ -3,8 +3,8 @@ import { rmSync, truncateSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /**
- * How the task variables begin by which a step tells its post-job stage of the folders that it made. Each has a name of
- * its own, so that an attempt does not take the word of an earlier one away (retryCountOnTaskFailure).
+ * The prefix of the task variables that name the folders of a step for its post-job stage. Each folder has its own
+ * variable, so that a retry does not overwrite that of an earlier attempt (retryCountOnTaskFailure).
  */
 export const FOLDER_VARIABLES = 'EntraTokenFolder_';
 
@@ -19,12 +19,12 @@ export const STATUS_FILE = 'status.json';
 /** The one file of the folder that later steps are told of. */
 export const TOKEN_FILE = 'id-token';
 
-/** What is written while a folder is removed has to be removed too; nobody writes as often as this. */
+/** How often removal is tried: files that are written meanwhile have to be removed too. */
 const REMOVE_TRIES = 10;
 
 const FOLDER = /^entra-token-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
-/** Where a step keeps its token file: a name that nobody can foresee, below the agent's temporary folder. */
+/** The folder of a step's token file: an unpredictable name below the agent's temporary folder. */
 export function newTokenFolder(temporaryFolder: string): string {
   return join(temporaryFolder, `entra-token-${randomUUID()}`);
 }
@@ -77,7 +77,7 @@ export function removeTokenFile(folder: string): boolean {
   try {
     truncateSync(file);
   } catch {
-    // Not that either.
+    // That failed too.
   }
   return false;
 }

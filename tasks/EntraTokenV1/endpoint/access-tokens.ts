@@ -6,7 +6,7 @@ import { type EndpointAnswer, errorAnswer, failureAnswer, wrongRequest } from '.
 import { type CacheClocks, type Lent, TokenCache } from './cache.ts';
 import { type Found, findOffer, type Offer } from './names.ts';
 
-/** What access tokens are given for, and how they are had. */
+/** For which resources access tokens are issued, and how to get them. */
 export interface AccessTokenOptions {
   readonly clientId: string;
   readonly offers: readonly Offer[];
@@ -18,16 +18,16 @@ export interface AccessTokenOptions {
 /** Answers one request of App Service's protocol; never throws. */
 export type AnswerQuery = (query: URLSearchParams) => Promise<EndpointAnswer>;
 
-/** The version of the protocol that every Azure SDK and MSAL speaks. */
+/** The version of the protocol that every Azure SDK and MSAL uses. */
 const API_VERSION = '2019-08-01';
 
-/** By which clients ask for an identity in another way than by its client ID. */
+/** The parameters by which clients select an identity other than by its client ID. */
 const OTHER_SELECTORS = ['mi_res_id', 'msi_res_id', 'object_id', 'principal_id', 'clientid'];
 
 /** Serves access tokens as App Service does to its managed identities. */
 export function serveAccessTokens({ clientId, offers, exchange, clocks }: AccessTokenOptions): AnswerQuery {
   const caches = new Map<string, TokenCache>();
-  /** The number by which Entra knows the last exchange of each scope. */
+  /** The correlation ID of the last exchange for each scope. */
   const correlationIds = new Map<string, string>();
 
   const cacheOf = (scope: string): TokenCache => {
@@ -41,7 +41,7 @@ export function serveAccessTokens({ clientId, offers, exchange, clocks }: Access
     return cache;
   };
 
-  /** By a name that this Entra does not know, the resource is asked for under the step's own. */
+  /** If this Entra does not know the tool's name of the resource, the step's own name is used. */
   const lend = async ({ scope, ownScope }: Found, skip: boolean): Promise<Lent> => {
     try {
       return await cacheOf(scope).lend(skip);
@@ -76,7 +76,7 @@ export function serveAccessTokens({ clientId, offers, exchange, clocks }: Access
   };
 }
 
-/** What is wrong with a request, as a sentence; undefined where nothing is. Parameters that nobody here knows do not count. */
+/** What is wrong with a request, as a sentence; undefined where nothing is. Unknown parameters are ignored. */
 function wrongQuery(query: URLSearchParams, clientId: string): string | undefined {
   const twice = ['api-version', 'resource', 'client_id'].find((name) => query.getAll(name).length > 1);
   if (twice !== undefined) {
@@ -99,7 +99,10 @@ function wrongQuery(query: URLSearchParams, clientId: string): string | undefine
   return undefined;
 }
 
-/** Numbers are texts, as App Service writes them; and expires_in stands before expires_on, because MSAL.NET takes the last. */
+/**
+ * Numbers are strings, as App Service writes them; expires_in is before expires_on, because MSAL.NET takes the last
+ * one.
+ */
 function tokenBody({ token, leftMs }: Lent, resource: string, clientId: string, now: number): EndpointAnswer['body'] {
   return {
     access_token: token.token.reveal(),

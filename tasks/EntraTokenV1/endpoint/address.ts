@@ -1,7 +1,7 @@
 /** The two kinds of tokens that the endpoint serves, each with a secret of its own. */
 export type Kind = 'accessTokens' | 'idTokens';
 
-/** A number and no name: names can lead to another interface, and NO_PROXY is compared letter by letter. */
+/** An IP address, not a name: a name can resolve to another interface, and NO_PROXY is compared as text. */
 export const ADDRESS = '127.0.0.1';
 
 /** The path of each kind. */

@@ -5,14 +5,14 @@ import type { Failure } from '../failure/failure.ts';
 export interface EndpointAnswer {
   readonly status: number;
   readonly body: Readonly<Record<string, string | number>>;
-  /** Further headers; those that every answer has are the server's. */
+  /** Further headers; the server adds those that every response has. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** After this time a client may ask again. Seconds. */
 const RETRY_AFTER_S = 5;
 
-/** A later request may succeed: one of the services, or the way to it, is disturbed. */
+/** A later request may succeed: a service, or the network to it, has an outage. */
 const outages: ReadonlySet<Code> = new Set<Code>([
   'ET_DEVOPS_UNAVAILABLE',
   'ET_DEVOPS_THROTTLED',
@@ -55,12 +55,12 @@ export function errorAnswer(status: number, error: string, message: string, corr
   };
 }
 
-/** A request that is wrong in itself: 400, whoever asks it however often. */
+/** A request that is invalid in itself: always 400. */
 export function wrongRequest(message: string): EndpointAnswer {
   return errorAnswer(400, 'invalid_request', message);
 }
 
-/** A token that could not be had: 503 in an outage, which clients wait for; 400 for a refusal, which none of them repeats. */
+/** No token: 503 in an outage, which clients retry; 400 for a refusal, which none of them retries. */
 export function failureAnswer(failure: Failure, correlationId?: string): EndpointAnswer {
   const { reason, remedy } = entryOf(failure.code);
   const message = `${failure.code}: ${failure.happened} ${reason} ${failure.advice ?? remedy}`;

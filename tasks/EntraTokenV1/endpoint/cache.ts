@@ -3,27 +3,30 @@ import { type Failure, unforeseen } from '../failure/failure.ts';
 import { type Clocks, Life } from '../id-token/life.ts';
 import { isOutage } from './answers.ts';
 
-/** What the cache needs of time. Milliseconds. */
+/** The clock of the cache. Milliseconds. */
 export interface CacheClocks extends Clocks {
   readonly sleep: (milliseconds: number) => Promise<void>;
 }
 
-/** A token to hand out, and how long it still lives. Milliseconds. */
+/** A token to return, and its remaining lifetime. Milliseconds. */
 export interface Lent {
   readonly token: AccessToken;
   readonly leftMs: number;
 }
 
-/** MSAL takes a token for expired five minutes before its end, and would ask again for each use. Milliseconds. */
+/** MSAL treats a token as expired five minutes early, and would ask again for each use. Milliseconds. */
 const LEAST_LEFT_MS = 6 * 60_000;
 
-/** Who asks while a token that has time is refreshed waits this long for the new one, and then gets that at hand. Milliseconds. */
+/**
+ * A request during the refresh of a valid token waits this long for the new one, and then gets the valid one.
+ * Milliseconds.
+ */
 const REFRESH_WAIT_MS = 2000;
 
-/** After a refresh that failed there is no other in this time. Milliseconds. */
+/** After a failed refresh, the next one is at the earliest after this time. Milliseconds. */
 const REFRESH_PAUSE_MS = 30_000;
 
-/** A refusal is the answer to everyone who asks in this time. Milliseconds. */
+/** A refusal is repeated to every request within this time. Milliseconds. */
 const REFUSAL_MS = 5000;
 
 interface Held {
@@ -32,9 +35,9 @@ interface Held {
 }
 
 /**
- * The tokens of one scope, of which one is at hand. One exchange at a time is made, and everyone who asks meanwhile waits
- * for it. A token is refreshed when Entra advises to, else in the last quarter of its life, so that an outage of minutes
- * goes unnoticed.
+ * The tokens of one scope, of which the last is cached. There is one exchange at a time, and all requests during it
+ * wait for it. A token is refreshed when Entra advises it, else in the last quarter of its lifetime, so that an
+ * outage of minutes has no effect.
  */
 export class TokenCache {
   readonly #exchange: () => Promise<AccessToken>;
@@ -50,9 +53,9 @@ export class TokenCache {
   }
 
   /**
-   * Gives the token at hand while it has six minutes, else a fresh one. One that lives shorter in all is handed out in
-   * the first half of its life, and while the services cannot be asked for as long as it lives. Throws a Failure.
-   * @param skip true to ask for a fresh one although there is one at hand
+   * Returns the cached token while it is valid for six more minutes, else a new one. One with a shorter lifetime is
+   * returned during the first half of it, and during an outage until it expires. Throws a Failure.
+   * @param skip true to request a new one although one is cached
    */
   async lend(skip = false): Promise<Lent> {
     const held = this.#held;

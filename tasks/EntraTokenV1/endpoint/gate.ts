@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Kind, paths } from './address.ts';
 import { type EndpointAnswer, errorAnswer, wrongRequest } from './answers.ts';
 
-/** What is looked at of a request. Headers by their names in lower case, each with all of its values. */
+/** The checked parts of a request. Headers by their names in lower case, each with all of its values. */
 export interface Asked {
   readonly method: string;
   /** The target as it stands in the request line. */
@@ -13,13 +13,14 @@ export interface Asked {
 /** The secrets of the kinds that are served. */
 export type Secrets = Readonly<Partial<Record<Kind, string>>>;
 
-/** A request that may be answered, or the refusal of one that may not. */
+/** An accepted request, or the response to one that is refused. */
 export type Judged = { readonly kind: Kind; readonly query: URLSearchParams } | { readonly refusal: EndpointAnswer };
 
 /**
- * Judges who asks before anything of the request is parsed. The secret comes first, and whoever has none learns nothing
- * else. What follows keeps out the one attacker who could make somebody with the secret ask: a page in a browser on this
- * machine (DNS rebinding, forged requests), and a proxy that passes requests on from elsewhere.
+ * Decides whether a request is accepted, before anything in it is used. The secret is checked first, and a client
+ * without it learns nothing else. The other checks stop requests that an attacker makes somebody with the secret
+ * send: a page in a browser on this machine (DNS rebinding, forged requests), and a proxy that forwards requests from
+ * elsewhere.
  * @param host what the header `Host` must be
  */
 export function judge({ method, target, headers }: Asked, host: string, secrets: Secrets): Judged {
@@ -56,13 +57,13 @@ const NOT_AUTHORIZED =
 function whoAsks(headers: Asked['headers'], secrets: Secrets): Kind | undefined {
   const forAccess = only(headers['x-identity-header']);
   const forId = only(headers['authorization']);
-  // Both comparisons are made each time, so that the time of the answer does not tell which secret there is.
+  // Both comparisons are always made, so that the response time does not reveal which secret was sent.
   const isAccess = isSecret(forAccess, secrets.accessTokens);
   const isId = isSecret(forId?.replace(/^bearer +/i, ''), secrets.idTokens);
   return isAccess ? 'accessTokens' : isId ? 'idTokens' : undefined;
 }
 
-/** Compares digests, which have one length, in a time that does not depend on what is in them. */
+/** Compares digests, which have the same length, in constant time. */
 function isSecret(given: string | undefined, secret: string | undefined): boolean {
   const digest = (text: string | undefined): Buffer =>
     createHash('sha256')
@@ -71,14 +72,14 @@ function isSecret(given: string | undefined, secret: string | undefined): boolea
   return timingSafeEqual(digest(given), digest(secret)) && given !== undefined && secret !== undefined;
 }
 
-/** The value of a header that stands once; undefined for one that is missing or stands twice. */
+/** The value of a header that occurs once; undefined for one that is missing or repeated. */
 function only(values: readonly string[] | undefined): string | undefined {
   return values?.length === 1 ? values[0] : undefined;
 }
 
 /**
- * Browsers send several headers Sec-Fetch-*, pages cannot leave them out. The one exception is the `fetch` of Node, which
- * MSAL for Node sends its requests with: it sends `Sec-Fetch-Mode: cors` alone.
+ * Browsers send several headers Sec-Fetch-*, which pages cannot remove. The one exception is the `fetch` of Node,
+ * which MSAL for Node sends its requests with: it sends `Sec-Fetch-Mode: cors` alone.
  */
 function isForeign(name: string, values: readonly string[]): boolean {
   return (

@@ -6,7 +6,7 @@ import { failureAnswer, wrongRequest } from './answers.ts';
 
 /**
  * Serves ID tokens as GitHub does to its jobs: `{"value": "…"}`.
- * @param idToken gives one with most of its life before it; throws a Failure
+ * @param idToken returns one with most of its lifetime left; throws a Failure
  * @param audience the one that a client may ask for; the token has the audience of its source in any case
  */
 export function serveIdTokens(idToken: () => Promise<LiveIdToken>, audience: string): AnswerQuery {

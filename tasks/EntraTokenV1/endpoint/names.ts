@@ -1,11 +1,11 @@
-/** A resource that tokens are given for, and the names under which tools ask for it, its own among them. */
+/** A resource for which tokens are issued, and the names that tools use for it, its own among them. */
 export interface Offer {
   /** What the step asks Entra for; ends in `/.default`. */
   readonly scope: string;
   readonly names: readonly string[];
 }
 
-/** What Entra is asked for on behalf of a tool, and the step's own scope of the same resource. */
+/** The scope that is requested for a tool, and the step's own scope of the same resource. */
 export interface Found {
   readonly scope: string;
   readonly ownScope: string;
@@ -13,9 +13,9 @@ export interface Found {
 
 /**
  * Finds the resource that a tool means; undefined for one that is not offered. Scheme and host are compared without
- * regard to case, and `/.default` and a slash at the end do not count. But a slash is passed on to Entra, which takes
- * everything before the last `/.default` as the audience: that with a slash is another one than that without, and a tool
- * gets the one it asks for.
+ * regard to case, and `/.default` and a slash at the end do not count. But the slash is sent to Entra, which uses
+ * everything before the last `/.default` as the audience: with and without a slash are two audiences, and a tool gets
+ * the one that it asks for.
  */
 export function findOffer(resource: string, offers: readonly Offer[]): Found | undefined {
   const asked = resource.trim().replace(/\/\.default$/i, '');
@@ -29,7 +29,7 @@ export function findOffer(resource: string, offers: readonly Offer[]): Found | u
   return undefined;
 }
 
-/** True for two names of one resource that differ only in what does not count. */
+/** True for two names of one resource that differ only in ignored parts. */
 export function sameResource(one: string, other: string): boolean {
   return comparable(one) === comparable(other);
 }

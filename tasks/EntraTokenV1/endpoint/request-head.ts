@@ -1,24 +1,27 @@
 import type { Asked } from './gate.ts';
 
-/** Request line and headers; the longest that a client sends have less than one. Bytes. */
+/** The limit for request line and headers; the largest that known clients send are below one KB. Bytes. */
 export const LARGEST_HEAD = 8 * 1024;
 
-/** RFC 9112, 3: what a request line may be made of, in the versions that close a connection when they are told to. */
+/** RFC 9112, 3: the syntax of a request line, in the versions that close a connection on request. */
 const REQUEST_LINE = /^([A-Za-z]{1,20}) ([\x21-\x7e]+) HTTP\/1\.[01]$/;
 
-/** RFC 9110, 5: a name, and what no value has. A value that goes on in the next line begins with a blank: that is no name. */
+/**
+ * RFC 9110, 5: the syntax of a name, and what a value must not contain. A continuation line begins with a blank, so
+ * it is not a name.
+ */
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const NO_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 
-/** What has come of a request: not all of it yet, more than is read, something else, or its head. */
+/** What has been received: an incomplete head, one that is too large, something else, or a complete head. */
 export type Head = 'incomplete' | 'too large' | 'wrong' | Asked;
 
 /**
- * Reads the head of a request, by the letter: what a lenient reader would take for a request is none here.
- * @param text what has come so far, a character for each byte
+ * Reads the head of a request, strictly: what only a lenient parser would accept is refused.
+ * @param text what has been received so far, a character for each byte
  */
 export function readHead(text: string): Head {
-  // Another protocol, or line ends that are none: no more of it is waited for.
+  // Another protocol, or wrong line ends: there is no need to wait for more.
   if (/^[^A-Za-z]|(?:^|[^\r])\n/.test(text)) {
     return 'wrong';
   }
@@ -42,7 +45,7 @@ export function readHead(text: string): Head {
   return method === undefined || target === undefined ? 'wrong' : { method, target, headers };
 }
 
-/** By hand: an expression would take the square of the time, and nobody has shown a secret yet. */
+/** Without a regular expression, which would take quadratic time before the secret is checked. */
 function withoutBlanks(text: string): string {
   let start = 0;
   let end = text.length;

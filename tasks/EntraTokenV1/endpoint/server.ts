@@ -9,13 +9,15 @@ import { type Head, readHead } from './request-head.ts';
 /** A client has this long from the connection to the end of its request. Milliseconds. */
 const REQUEST_MS = 5000;
 
-/** Clients of the Azure SDKs for Go give up after a minute. Milliseconds. */
+/** Clients of the Azure SDK for Go time out after a minute. Milliseconds. */
 const ANSWER_MS = 44_000;
 
-/** An answer that was sent is given this long to be read before the connection is cut. Milliseconds. */
+/** A client has this long to read the response before the connection is closed. Milliseconds. */
 const LINGER_MS = 2000;
 
-/** So many connections are open at once; above it, the one that has kept its request back longest makes room. */
+/**
+ * The most connections that are open at once; beyond it, the one that has waited longest without a request is closed.
+ */
 const MOST_CONNECTIONS = 1200;
 
 export interface EndpointOptions {
@@ -26,15 +28,15 @@ export interface EndpointOptions {
 }
 
 /**
- * Listens on a port of its own, on the loopback interface alone, until the process ends. Rejects with Node's error where
- * the process may not listen.
+ * Listens on a port of its own, on the loopback interface alone, until the process ends. Rejects with Node's error
+ * where the process may not listen.
  *
- * It reads HTTP itself: one GET without a body on a connection, and then the end of it. Node's own server keeps nine
- * kilobytes for each connection, which a thousand clients side by side multiply, and takes much that no client sends.
+ * It parses HTTP itself: one GET without a body for each connection. Node's own server keeps nine kilobytes for each
+ * connection, which a thousand concurrent clients multiply, and accepts much that no client sends.
  */
 export function listen(options: EndpointOptions): Promise<number> {
   const connections = new Connections();
-  // A client may close its side when it has asked, and still wait for the answer.
+  // A client may close its side after the request, and still wait for the response.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     connections.add(socket);
     void serve(socket, connections, host(), options).catch(() => socket.destroy());
@@ -46,7 +48,7 @@ export function listen(options: EndpointOptions): Promise<number> {
     server.once('error', reject);
     server.listen(0, ADDRESS, () => {
       server.removeListener('error', reject);
-      // What goes wrong later (no file descriptor for a connection) is over by itself.
+      // A later error (no file descriptor for a connection) is temporary.
       server.on('error', () => {});
       resolve(port());
     });
@@ -66,7 +68,7 @@ async function serve(socket: Socket, connections: Connections, host: string, opt
 
 type Received = Exclude<Head, 'incomplete'> | 'too slow' | 'closed';
 
-/** Reads until the head is whole, or something else is certain. What a client sends after it is not looked at. */
+/** Reads until the head is complete or refused. Anything that a client sends after it is ignored. */
 function receiveHead(socket: Socket): Promise<Received> {
   return new Promise((resolve) => {
     let text = '';
@@ -134,7 +136,10 @@ const REASONS: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
-/** Sends the one answer of a connection and closes it: none is left idle, and no client meets one that has just been closed. */
+/**
+ * Sends the only response of a connection and closes it: no connection is idle, so no client uses one that has just
+ * been closed.
+ */
 function send(socket: Socket, { status, body, headers }: EndpointAnswer, isHead: boolean): void {
   const text = JSON.stringify(body);
   const lines = {
@@ -148,12 +153,12 @@ function send(socket: Socket, { status, body, headers }: EndpointAnswer, isHead:
   };
   const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${status} ${REASONS[status] ?? ''}\r\n${head.join('')}\r\n${isHead ? '' : text}`, 'utf8');
-  // To cut it at once could take the answer away from a client that still sends.
+  // Closing it at once could lose the response for a client that is still sending.
   const cut = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(cut));
 }
 
-/** Whoever opens connections and asks nothing does not keep others out. */
+/** Connections without a request must not block others. */
 class Connections {
   readonly #silent = new Set<Socket>();
   #open = 0;

@@ -11,7 +11,7 @@ export interface AccessToken {
   readonly token: Secret;
   readonly tokenType: 'Bearer';
   readonly expiresAt: number;
-  /** When Entra advises to ask for a new one, where it does. */
+  /** When Entra advises to request a new one, if it does. */
   readonly refreshAt: number | undefined;
 }
 
@@ -22,19 +22,22 @@ export interface ExchangeOptions {
   readonly clientId: string;
   readonly claims: string | undefined;
   readonly enableCae: boolean;
-  /** Gives an ID token that still lives; asked anew for each exchange. */
+  /** Returns a valid ID token; called for each exchange. */
   readonly idToken: () => Promise<IdToken>;
   readonly send: Send;
   readonly mask: Mask;
 }
 
 /**
- * Gives an access token for a scope; throws a Failure. Several calls may run side by side.
- * @param correlationId the number under which Entra keeps the request; one is made where none is given
+ * Returns an access token for a scope; throws a Failure. Several calls may run concurrently.
+ * @param correlationId the ID under which Entra logs the request; generated if none is given
  */
 export type Exchange = (scope: string, correlationId?: string) => Promise<AccessToken>;
 
-/** Loads MSAL, and gives what makes the exchange of one client in one tenant by MSAL over our own wire. */
+/**
+ * Loads MSAL, and returns a function that makes the exchange for one client in one tenant, with MSAL over our own
+ * HTTP client.
+ */
 export async function loadExchange(): Promise<(options: ExchangeOptions) => Exchange> {
   const { ConfidentialClientApplication: Application } = await import('@azure/msal-node');
   return (options) => createExchange(Application, options);
@@ -50,7 +53,7 @@ function createExchange(Application: typeof ConfidentialClientApplication, optio
       authority: `${authority}/${tenantId}`,
       clientAssertion: async () => (await options.idToken()).token.reveal(),
       clientCapabilities: options.enableCae ? ['CP1'] : [],
-      // All that discovery would ask for is given, so that MSAL makes the token request alone, on any host.
+      // The metadata is given, so that MSAL makes only the token request, for any host.
       knownAuthorities: [new URL(authority).host],
       cloudDiscoveryMetadata: cloudDiscovery(authority),
       authorityMetadata: authorityMetadata(authority, tenantId),
@@ -127,7 +130,7 @@ function entraClient(
       Promise.reject(new Failure('ET_UNEXPECTED', 'MSAL asked for metadata that it was given.')),
     async sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions) {
       try {
-        // MSAL names the type of the body it awaits; readTokenAnswer has checked that body.
+        // MSAL names the type of the body that it expects; readTokenAnswer has checked that body.
         return { status: 200, headers: {}, body: (await post(url, options)) as T };
       } catch (error) {
         if (error instanceof Failure && options?.correlationId !== undefined) {
@@ -140,12 +143,12 @@ function entraClient(
 }
 
 /**
- * RFC 6750, section 2.1: what a bearer token may be made of. It has no blank, line end or macro; and a shorter one, once
- * masked, would blot out ordinary words of the log.
+ * RFC 6750, section 2.1: the syntax of a bearer token. It has no blank, line end or macro; a shorter one, once
+ * masked, would hide ordinary words of the log.
  */
 const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]{16,}=*$/;
 
-/** The checked fields of a token answer, the token masked; throws a Failure for every other answer. */
+/** The checked fields of a token response, the token masked; throws a Failure for any other response. */
 function readTokenAnswer(answer: Answer, mask: Mask): Record<string, unknown> {
   const body = parse(answer.body);
   if (answer.status !== 200 || body === undefined || (body['access_token'] === undefined && saysError(answer))) {

@@ -4,7 +4,7 @@ import { isTransientStatus } from '../network/retry.ts';
 import type { Answer } from '../network/wire.ts';
 import { isRecord } from '../text/json.ts';
 
-/** The JSON object of a body; undefined where it holds none. */
+/** The JSON object of a body; undefined if it is none. */
 export function parse(text: string): Record<string, unknown> | undefined {
   try {
     const body: unknown = JSON.parse(text);
@@ -17,7 +17,7 @@ export function parse(text: string): Record<string, unknown> | undefined {
 /** Errors of OAuth that a later try may turn into success, whatever the status (RFC 6749, 4.1.2.1). */
 const TRANSIENT_ERRORS = ['temporarily_unavailable', 'server_error'];
 
-/** Whether another try is worth it although the status does not say so. */
+/** Whether a retry may succeed although the status does not say so. */
 export function isTransientAnswer(answer: Answer): boolean {
   const number = aadstsOf(answer);
   return (
@@ -32,7 +32,7 @@ export function saysError(answer: Answer): boolean {
   return aadstsOf(answer) !== undefined || errorWord(answer) !== undefined;
 }
 
-/** The Failure for an answer that has no token. Nothing of the answer is in it but numbers, known words and IDs. */
+/** The Failure for an answer that has no token. From the response it contains only numbers, known words and IDs. */
 export function refusal(answer: Answer): Failure {
   const { status, skewMs } = answer;
   const effort = answer.tries > 1 ? ` to the last of ${answer.tries} tries` : '';
@@ -75,7 +75,7 @@ export function refusal(answer: Answer): Failure {
   return new Failure('ET_ENTRA_ANSWER', `Entra answered HTTP ${status} with a body that is no token answer.`);
 }
 
-/** What the errors of OAuth mean that are as exact as a number. */
+/** The meaning of OAuth errors that are as specific as a number. */
 function codeOfWord(error: string): Code {
   const codes: Readonly<Record<string, Code>> = {
     invalid_scope: 'ET_SCOPE_INVALID',
@@ -94,9 +94,9 @@ function isListed(aadsts: number): boolean {
 }
 
 /**
- * The number that says most: one that the table has before one that it lacks, because a general one often comes first
- * (70002 before 70021). Looked for in `error_codes`, then in the description, the address of the error's page, and at
- * last anywhere in the body: gateways put the answer into one of their own.
+ * The most specific number: one that the catalogue has before one that it lacks, because a general one often comes
+ * first (70002 before 70021). It is searched in `error_codes`, the description, the address of the error's page, and
+ * at last anywhere in the body: gateways wrap the response in their own.
  */
 function aadstsOf({ body: text, status }: Answer): number | undefined {
   const body = parse(text);
@@ -126,7 +126,7 @@ function numbersIn(text: unknown): number[] {
     return [];
   }
   const named = [...text.matchAll(/AADSTS\s?(\d{4,9})(?!\d)|\berror\?code=(\d{4,9})(?!\d)/g)].map(([, a, b]) => a ?? b);
-  // The list of an answer that was put into another text, perhaps with its quotation marks escaped.
+  // The list of a response that is embedded in another text, perhaps with its quotation marks escaped.
   const listed = [...text.matchAll(/error_codes\\*"?\s*:\s*\[([\d\s,]{4,100})\]/g)].flatMap(
     ([, list]) => list?.split(',') ?? [],
   );
@@ -135,7 +135,7 @@ function numbersIn(text: unknown): number[] {
 
 const WORD = /^[a-z][a-z_]{2,39}$/;
 
-/** The error of OAuth, at its place or one level down, where gateways put it. */
+/** The OAuth error, in its field or one level below, where gateways put it. */
 function errorWord({ body }: Answer): string | undefined {
   const error = parse(body)?.['error'];
   const word = isRecord(error) ? (error['code'] ?? error['error']) : error;

@@ -10,31 +10,31 @@ import { isRecord } from '../text/json.ts';
 import type { Mask, Secret } from '../text/secret.ts';
 import { type IdToken, readIdToken } from './id-token.ts';
 
-/** What the endpoint is asked with. Plain data but for the token, so that the background process can be given the same. */
+/** The parameters of the request. Plain data except the token, so that they can be sent to the background process. */
 export interface IdTokenRequest {
   /** The address of the job's `oidctoken` endpoint, without a query. */
   readonly address: string;
   readonly jobToken: Secret;
-  /** The connection whose identity is asked for; undefined for the pipeline's own. */
+  /** The connection whose identity the token is for; undefined for the pipeline's own. */
   readonly serviceConnectionId: string | undefined;
 }
 
-/** An ID token, and how far the clock of Azure DevOps is ahead of ours (milliseconds), where its answer says so. */
+/** An ID token, and how far the clock of Azure DevOps is ahead of ours (milliseconds), if its response says so. */
 export interface FreshIdToken {
   readonly idToken: IdToken;
   readonly skewMs: number | undefined;
 }
 
-/** The released version of the endpoint; servers that have it in preview alone ask for the other name. */
+/** The released version of the endpoint; servers that have only its preview require the other name. */
 const API_VERSIONS = ['7.1', '7.1-preview.1'] as const;
 
-/** So that the service's own statistics tell this task from others; the build puts in the version. */
+/** Identifies this task in the service's statistics; the build inserts the version. */
 declare const TASK_VERSION: string;
 const USER_AGENT = `EntraToken/${TASK_VERSION}`;
 
 /**
- * Asks Azure DevOps for a fresh ID token. One request: the address is known, so the client library's look-up of API
- * locations is not needed. Throws a Failure for every answer but a JSON with a JWT in `oidcToken`.
+ * Requests a new ID token from Azure DevOps. One request: the address is known, so the client library's look-up of
+ * API locations is not needed. Throws a Failure for every response except JSON with a JWT in `oidcToken`.
  */
 export async function requestIdToken(request: IdTokenRequest, send: Send, mask: Mask): Promise<FreshIdToken> {
   const url = new URL(request.address);
@@ -78,15 +78,15 @@ export async function requestIdToken(request: IdTokenRequest, send: Send, mask: 
 }
 
 /**
- * The library's HTTP client over our own wire. The library turns a 404, and a 2xx that is not JSON, into a null
- * result, and other statuses into an error with the service's own text; so the answer is judged here, before it.
+ * The library's HTTP client over our own. The library turns a 404, and a 2xx that is not JSON, into a null result,
+ * and other statuses into an error with the service's own text; so the response is checked here first.
  */
 class OneAnswerClient extends AdoHttpClient {
   readonly #send: Send;
   skewMs: number | undefined;
 
   constructor(handlers: BearerCredentialHandler[], send: Send) {
-    // An empty proxy keeps the library from reading one out of the environment; the wire knows the way.
+    // An empty proxy keeps the library from reading one from the environment; our HTTP client has the proxy.
     super(USER_AGENT, handlers, { allowRedirects: false, proxy: { proxyUrl: '' } });
     this.#send = send;
   }
@@ -113,10 +113,10 @@ class OneAnswerClient extends AdoHttpClient {
   }
 }
 
-/** The server has the endpoint, but only under the name of its preview. */
+/** The server has only the preview of the endpoint. */
 class PreviewOnly extends Failure {}
 
-/** The agent itself asks again when a plan that has just begun is not visible yet (agent: ContainerOperationProvider). */
+/** The agent itself retries while a new plan is not visible yet (agent: ContainerOperationProvider). */
 function isPlanNotVisibleYet(answer: Answer): boolean {
   return answer.status >= 400 && /\bTaskOrchestrationPlanSecurityException\b/.test(answer.body);
 }
@@ -199,11 +199,11 @@ interface ServiceException {
   readonly type: string | undefined;
   /** The number by which the service knows it, as in its sentence: `TF400813`. */
   readonly number: string | undefined;
-  /** In our own words, what is wrong with the service connection, where the exception is about it. */
+  /** What is wrong with the service connection, in our own words, if the exception is about it. */
   readonly aboutConnection: string | undefined;
 }
 
-/** The service's own sentence is looked at, but never shown. */
+/** The service's own sentence is read, but never shown. */
 function exceptionOf(answer: Answer): ServiceException {
   const number = /\b(?:TF|VS)\d{5,6}\b/.exec(answer.body)?.[0];
   let body: unknown;
@@ -219,7 +219,7 @@ function exceptionOf(answer: Answer): ServiceException {
   return { type, number, aboutConnection: aboutConnection(answer) };
 }
 
-/** Only a few sentences are known, and none is promised: so whatever an error says of a connection is read broadly. */
+/** Only a few sentences are known, and none is guaranteed, so the match is broad. */
 function aboutConnection({ status, body }: Answer): string | undefined {
   if (status < 400) {
     return undefined;

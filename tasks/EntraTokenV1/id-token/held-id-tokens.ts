@@ -2,35 +2,38 @@ import type { FreshIdToken } from './azure-devops.ts';
 import type { IdToken } from './id-token.ts';
 import { type Clocks, Life } from './life.ts';
 
-/** The life of a token that has just come. A clock of the service's by which even a fresh token has expired is not believed. */
+/**
+ * The lifetime of a token that has just arrived. A clock of the service by which even a new token has expired is
+ * ignored.
+ */
 export function lifeOf({ idToken, skewMs = 0 }: FreshIdToken, clocks: Clocks): Life {
   const { expiresAt } = idToken;
   return new Life(expiresAt - skewMs > clocks.now() ? expiresAt - skewMs : expiresAt, clocks);
 }
 
-/** An ID token to hand out. */
+/** An ID token for a client of the endpoint. */
 export interface LiveIdToken {
   readonly idToken: IdToken;
   readonly leftMs: number;
 }
 
-/** Gives an ID token that lives; throws a Failure. */
+/** Returns a valid ID token; throws a Failure. */
 export interface IdTokens {
-  /** One for an exchange that is made at once. */
+  /** One for an immediate exchange. */
   readonly toExchange: () => Promise<IdToken>;
-  /** One for a tool that may take its time: most of its life is before it. */
+  /** One for a tool that may use it later: most of its lifetime is left. */
   readonly toHandOut: () => Promise<LiveIdToken>;
 }
 
 /** An exchange takes seconds. Milliseconds. */
 const TO_EXCHANGE_MS = 60_000;
 
-/** Half of what Azure DevOps gives. Milliseconds. */
+/** Half of the lifetime that Azure DevOps gives. Milliseconds. */
 const TO_HAND_OUT_MS = 5 * 60_000;
 
 /**
- * The ID tokens of Azure DevOps, of which the last is held while it has time. One is asked for at once, and everyone who
- * asks meanwhile waits for it. While Azure DevOps cannot be asked, the last one serves for as long as it lives.
+ * The ID tokens of Azure DevOps, of which the last is cached. There is one request at a time, and all callers during
+ * it wait for it. During an outage of Azure DevOps the last one is used until it expires.
  */
 export class HeldIdTokens implements IdTokens {
   readonly #ask: () => Promise<FreshIdToken>;
@@ -43,7 +46,7 @@ export class HeldIdTokens implements IdTokens {
     this.#clocks = clocks;
   }
 
-  /** Holds a token that was asked for elsewhere. */
+  /** Caches a token that was requested elsewhere. */
   hold(fresh: FreshIdToken): void {
     this.#held = { idToken: fresh.idToken, life: lifeOf(fresh, this.#clocks) };
   }

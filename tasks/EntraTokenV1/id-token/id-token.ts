@@ -1,7 +1,10 @@
 import { isRecord } from '../text/json.ts';
 import { type Mask, Secret } from '../text/secret.ts';
 
-/** What the task reads of an ID token. The signature is Entra's to check; these claims only inform and decide when to renew. */
+/**
+ * The claims of an ID token that the task reads. Entra checks the signature; the claims are only for the log, and
+ * decide when to renew.
+ */
 export interface IdToken {
   readonly token: Secret;
   readonly issuer: string;
@@ -16,7 +19,7 @@ export interface IdToken {
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 /**
- * Reads a JWT and masks it before anything of it can be printed. Gives undefined for anything that is no JWT with an
+ * Reads a JWT and masks it before anything of it can be printed. Returns undefined for anything but a JWT with an
  * issuer, a subject, an audience and an expiry; nothing of that is printed.
  */
 export function readIdToken(text: string, mask: Mask): IdToken | undefined {
@@ -42,7 +45,7 @@ export function readIdToken(text: string, mask: Mask): IdToken | undefined {
   };
 }
 
-/** Seconds since 1970 that a date can hold. */
+/** The largest number of seconds since 1970 that a date can have. */
 function isInstant(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value < 1e11;
 }

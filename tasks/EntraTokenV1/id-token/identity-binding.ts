@@ -8,7 +8,7 @@ import { printable } from '../text/text.ts';
 
 /** The token proxy of an AKS identity binding, from the variables that its webhook sets on the pod. */
 export interface IdentityBinding {
-  /** https, with the path that is put in front of each request's own. */
+  /** https, with the path that precedes that of each request. */
   readonly proxy: URL;
   readonly serverName: string | undefined;
   readonly authorities: { readonly file: string } | { readonly pem: string } | undefined;
@@ -19,7 +19,7 @@ const SERVER_NAME = 'AZURE_KUBERNETES_SNI_NAME';
 const CA_FILE = 'AZURE_KUBERNETES_CA_FILE';
 const CA_DATA = 'AZURE_KUBERNETES_CA_DATA';
 
-/** The four variables as they stand in the environment; looked at only when a Kubernetes token is really used. */
+/** The four variables of the environment; checked only if a Kubernetes token is really used. */
 export interface BindingVariables {
   /** Those that are pipeline variables, and so not the pod's. */
   readonly fromPipeline: readonly string[];
@@ -37,9 +37,9 @@ export function bindingVariables(origins: Pick<Origins, 'environment'>): Binding
 }
 
 /**
- * Fits the four variables together as the Azure SDK for Go does (azidentity, customtokenproxy). Gives undefined where
+ * Combines the four variables as the Azure SDK for Go does (azidentity, customtokenproxy). Returns undefined where
  * there is no identity binding; throws ET_IDENTITY_BINDING where the variables contradict each other, and
- * ET_VARIABLE_REFUSED where one of them is not the pod's: it would decide who gets the pod's token.
+ * ET_VARIABLE_REFUSED where one of them is a pipeline variable, which would decide who gets the pod's token.
  */
 export function readIdentityBinding(variables: BindingVariables): IdentityBinding | undefined {
   const { proxy, serverName, caFile, caData, fromPipeline } = variables;
@@ -96,9 +96,9 @@ export function throughProxy(binding: IdentityBinding, url: URL): URL {
 }
 
 /**
- * Gives the pool for the next try. With authorities of its own only those are trusted, not the system's. The file is
- * read for each try; one that changed makes a new pool, and one that is empty or torn in the middle of a rotation
- * leaves the last good one in force. Throws ET_IDENTITY_BINDING where there is no good one yet.
+ * Returns the pool for the next try. If the binding has authorities, only those are trusted, not the system's. The
+ * file is read for each try; a change makes a new pool, and a file that is empty or incomplete during a rotation is
+ * ignored. Throws ET_IDENTITY_BINDING if there was no valid one yet.
  */
 export function bindingPool(binding: IdentityBinding): () => ConnectionPool {
   let current: { readonly pem: string | undefined; readonly pool: ConnectionPool } | undefined;
@@ -128,8 +128,8 @@ export function bindingPool(binding: IdentityBinding): () => ConnectionPool {
 }
 
 /**
- * Whom a pod with an identity binding trusts in place of the agent's authorities. Only a file changes while a step runs:
- * the kubelet brings a new one to the pod up to a minute after the proxy has its new certificate.
+ * The authorities that a pod with an identity binding trusts instead of the agent's. Only a file changes while a step
+ * runs: the kubelet brings a new one to the pod up to a minute after the proxy has its new certificate.
  */
 export function bindingAuthorities(binding: IdentityBinding): OwnAuthorities {
   const { authorities } = binding;
@@ -145,7 +145,7 @@ export function bindingAuthorities(binding: IdentityBinding): OwnAuthorities {
 
 function createPool(binding: IdentityBinding, pem: string | undefined): ConnectionPool {
   return new ConnectionPool({
-    // The proxy stands in the cluster; the agent's own proxy leads out of it.
+    // The token proxy is in the cluster, which the agent's own proxy does not reach.
     network: undefined,
     trust: { context: tls.createSecureContext(pem === undefined ? {} : { ca: pem }), wider: undefined },
     ...(binding.serverName === undefined ? {} : { servername: binding.serverName }),

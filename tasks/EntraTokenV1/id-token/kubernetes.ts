@@ -20,7 +20,8 @@ export interface TokenFileReader {
 
 /**
  * Reads the service account token anew, through the links of a projected volume, and checks its size, shape, expiry
- * and that the token is not one for the API server of the cluster. Whether any other audience is right, Entra knows. Throws a Failure, one for each kind of fault; what a rotation can cause is looked at again first.
+ * and that the token is not one for the API server of the cluster. Entra decides whether another audience is right.
+ * Throws a Failure with a code for each kind of fault; one that a rotation can cause is checked again first.
  */
 export async function readTokenFile(reader: TokenFileReader): Promise<IdToken> {
   for (const wait of ROTATION_RETRIES_MS) {
@@ -75,8 +76,8 @@ async function readOnce(reader: TokenFileReader): Promise<IdToken> {
 }
 
 /**
- * Whoever gets such a token has the service account's rights in the cluster. Without an audience of its own an API server
- * takes its issuer for it (kube-apiserver, `--api-audiences`); AKS names it by its address.
+ * Such a token gives the service account's permissions in the cluster. The default audience of an API server is its
+ * issuer (kube-apiserver, `--api-audiences`); AKS names it by its address.
  */
 function isOfApiServer(audience: string, issuer: string): boolean {
   const bare = (text: string): string =>
@@ -99,7 +100,7 @@ function isOfApiServer(audience: string, issuer: string): boolean {
 async function readText(path: string, file: string): Promise<string> {
   let handle: FileHandle | undefined;
   try {
-    // A pipe in place of the file would block the read for ever.
+    // A pipe instead of the file would block the read forever.
     handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const stats = await handle.stat();
     if (stats.isDirectory()) {

@@ -1,4 +1,4 @@
-/** Both clocks of the machine, in milliseconds: the one that a token's end is told by, and the one that nobody can set. */
+/** Both clocks of the machine, in milliseconds: the wall clock, and the monotonic clock. */
 export interface Clocks {
   readonly now: () => number;
   readonly elapsed: () => number;
@@ -7,7 +7,7 @@ export interface Clocks {
 /** How long a token lives. Times are milliseconds, by our clocks. */
 export class Life {
   readonly expiresAt: number;
-  /** In all, from when it came. */
+  /** In all, from its arrival. */
   readonly lifeMs: number;
   readonly #since: number;
   readonly #clocks: Clocks;
@@ -19,7 +19,9 @@ export class Life {
     this.#clocks = clocks;
   }
 
-  /** What is left of it, by whichever clock leaves less: one stands still while the machine sleeps, the other can be set back. */
+  /**
+   * What is left of it, by the clock that leaves less: one stops while the machine sleeps, the other can be set back.
+   */
   leftMs(): number {
     const { now, elapsed } = this.#clocks;
     return Math.min(this.expiresAt - now(), this.lifeMs - (elapsed() - this.#since));

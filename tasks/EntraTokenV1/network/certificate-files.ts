@@ -11,7 +11,7 @@ export interface ClientCertificate {
   readonly passphrase: Secret | undefined;
 }
 
-/** What a file of the agent's settings is called, and what the agent's own file says of it. */
+/** The setting that names a file, what to call it, and the path in the agent's own configuration. */
 interface AgentFile {
   readonly variable: 'Agent.CAInfo' | 'Agent.ClientCert' | 'Agent.ClientCertKey';
   readonly what: string;
@@ -34,7 +34,10 @@ export function readAuthorities(facts: NetworkFacts): string | undefined {
   return pem;
 }
 
-/** A file that is not there is a path of the host in a job container; what needs it says so by a code of its own. */
+/**
+ * A missing file is usually a path of the host in a job container; if it is needed, the request fails with its own
+ * code.
+ */
 function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile): string | undefined {
   const file = facts.variable(variable);
   if (!file) {
@@ -60,7 +63,10 @@ function readPem(facts: NetworkFacts, { variable, what, configured }: AgentFile)
   }
 }
 
-/** The folder of a file of the host, mounted at the same place; the agent passes a path on that it does not map itself. */
+/**
+ * The volume that mounts the folder of a host's file at the same path; the agent leaves a path that it does not map
+ * as it is.
+ */
 function mountOf(file: string): string {
   const folder = printable((file.includes('\\') ? win32 : posix).dirname(file), 200);
   return `${folder}:${folder}:ro`;

@@ -1,24 +1,24 @@
-/** One try may take this long, from the connection to the last byte of the answer. Milliseconds. */
+/** The time limit of one try, from the connection to the last byte of the response. Milliseconds. */
 export const TRY_MS = 10_000;
 
 /** All tries of one request, and the waits between them, end within this time. Milliseconds. */
 export const ALL_TRIES_MS = 60_000;
 
-/** A try that could not have this long is not begun: cut short, it would hide what really happens. Milliseconds. */
+/** A try with less time than this is not begun: its timeout would hide the real cause. Milliseconds. */
 export const SHORTEST_TRY_MS = 2000;
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 
-/** Answers that a later try may turn into success; every other status is final. */
+/** Statuses after which a retry may succeed; every other one is final. */
 export function isTransientStatus(status: number): boolean {
   return status === 408 || status === 429 || (status >= 500 && status <= 599);
 }
 
 /**
- * How long to wait after the `tries`-th try failed, in milliseconds. Full jitter: anything between nothing and a bound
- * that doubles, so that jobs which failed together do not come back together. A wait that the server asks for is kept,
- * and the jitter comes on top of it, up to a quarter of the wait where that is more.
+ * How long to wait after the `tries`-th try failed, in milliseconds. Full jitter: a random time between zero and a
+ * limit that doubles, so that jobs which failed together do not retry together. A wait that the server asks for is
+ * honored, and the jitter is added to it, up to a quarter of the wait where that is more.
  * @param random a number from 0 up to 1
  */
 export function delayAfter(tries: number, retryAfterMs: number | undefined, random: number): number {
@@ -39,8 +39,8 @@ export interface Attempt {
 }
 
 /**
- * How long to wait before the next try, in milliseconds; undefined where the wait would pass the end and is therefore
- * not begun. The jitter on top of a wait that was asked for never takes it past the end.
+ * How long to wait before the next try, in milliseconds; undefined if the wait would exceed the time limit. The
+ * jitter on a wait that the server asked for never exceeds the limit.
  */
 export function waitBeforeNext({ tries, askedMs, tookMs, allTriesMs, random }: Attempt): number | undefined {
   const latest = allTriesMs - SHORTEST_TRY_MS - tookMs;
