@@ -35,9 +35,10 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   const send = createWire(wire);
 
   const opening = openSource(request, { ...wire, send, mask: agent.mask, warn: agent.warn });
-  // MSAL is loaded while Azure DevOps is asked: not before the request is out, because loading stops everything else.
+  // MSAL is loaded during the request to Azure DevOps, and not before it is sent, because loading blocks everything
+  // else.
   await Promise.race([sent.given, opening.catch(() => {})]);
-  // A host that only a connection knows is not touched before its ID token has come.
+  // No connection is opened to a host that only a service connection names before the ID token has arrived.
   if (!mayBeBound(request.source) && request.cloud.name !== 'AzureStack') {
     pool.warm(new URL(request.authority));
   }
@@ -52,7 +53,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
     send: async (message) => (await opening).sendToEntra(message),
     mask: agent.mask,
   });
-  // MSAL makes its requests meanwhile too; they wait for the ID token.
+  // MSAL starts its requests already; they wait for the ID token.
   const exchanging = Promise.allSettled(request.scopes.map((line) => exchange(line.scope)));
   const source = await opening;
   reportRetirement(request, source, agent);
@@ -88,12 +89,12 @@ async function provide(
   return provideForLaterSteps(request, source, facts, network, agent, surroundings);
 }
 
-/** The pod's token may go to the proxy of an identity binding, and then nothing goes to Entra itself. */
+/** The pod's token may be sent to the proxy of an identity binding, and then nothing is sent to Entra directly. */
 function mayBeBound(source: Source): boolean {
   return source.kind === 'kubernetes' || source.fallback?.binding.proxy !== undefined;
 }
 
-/** Something that others wait for to happen once. */
+/** A promise that is resolved from outside. */
 class Signal {
   readonly given: Promise<void>;
   give: () => void = () => {};

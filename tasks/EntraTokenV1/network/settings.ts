@@ -5,14 +5,14 @@ import { Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
 import { type ClientCertificate, readAuthorities, readClientCertificate, shownFile } from './certificate-files.ts';
 
-/** A proxy and who we are to it. */
+/** A proxy and the credentials for it. */
 export interface HttpProxy {
   readonly url: string;
   readonly username: string | undefined;
   readonly password: Secret | undefined;
 }
 
-/** Which hosts are reached without the proxy: the agent's own regular expressions, or the hosts of NO_PROXY. */
+/** The hosts that are reached without the proxy: the agent's own regular expressions, or the hosts of NO_PROXY. */
 export type Bypass = { readonly patterns: readonly string[] } | { readonly hosts: readonly string[] };
 
 /** How the machine reaches both services. Plain data, so that the background process can be given the same. */
@@ -21,9 +21,9 @@ export interface Network {
   readonly bypass: Bypass;
   /** PEM text of authorities that are trusted besides the system's. */
   readonly authorities: string | undefined;
-  /** The file of NODE_EXTRA_CA_CERTS, which Node itself counts among the system's; only where it is to be trusted. */
+  /** The file of NODE_EXTRA_CA_CERTS, which Node adds to the system's authorities; only if it is trusted. */
   readonly extraAuthoritiesFile: string | undefined;
-  /** True where Node took in authorities that are not to be trusted, so that only those which came with it count. */
+  /** True if Node has loaded authorities that must not be trusted, so that only those that come with Node are used. */
   readonly bundledAuthoritiesOnly: boolean;
   readonly clientCertificate: ClientCertificate | undefined;
   readonly skipCertificateValidation: boolean;
@@ -35,24 +35,24 @@ export interface NetworkFacts {
   /** A variable whose value is masked and never printed. */
   secretVariable(name: string): string | undefined;
   readonly origins: Pick<Origins, 'environment' | 'agentFiles' | 'isInJobFolders'>;
-  /** Has the agent hide a text from here on. */
+  /** Masks a text from now on. */
   mask(text: string): void;
-  /** Keeps a secret out of everything that the task prints, in pieces too. */
+  /** Keeps a secret, and pieces of it, out of everything that the task prints. */
   guard(secret: string): void;
   log(line: string): void;
 }
 
-/** Variables that add to whom Node trusts, when it is started or told so. */
+/** Variables that add to the authorities that Node trusts. */
 const TRUST_VARIABLES = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'] as const;
 
 /**
- * Reads the agent's network settings; where the agent names no proxy, HTTPS_PROXY and NO_PROXY in both spellings
- * (the agent itself sets neither). Throws a Failure for a proxy address or a file that cannot be used.
+ * Reads the agent's network settings; where the agent names no proxy, HTTPS_PROXY and NO_PROXY in both spellings (the
+ * agent itself sets neither). Throws a Failure for a proxy address or a file that cannot be used.
  *
- * An earlier step that prints can set each of these variables where the agent has not set it. A proxy may be of its
- * choice, because TLS goes through it. Whom TLS trusts may not: a file counts where the machine names it, where the
- * agent's own files name it, and where it lies outside of the folders that a job fills, where only an administrator puts
- * files. That certificates are not checked counts where the agent's own files say so.
+ * An earlier step that prints can set each of these variables where the agent has not set it. It may choose a proxy,
+ * because TLS goes through it, but not whom TLS trusts: a file is used if the machine or the agent's own files name
+ * it, or if it is outside of the folders that a job fills, where only an administrator puts files. Certificate
+ * validation is skipped only if the agent's own files say so.
  */
 export function readNetwork(facts: NetworkFacts): Network {
   const foreign = TRUST_VARIABLES.filter((name) => {
@@ -78,7 +78,7 @@ export function readNetwork(facts: NetworkFacts): Network {
   };
 }
 
-/** The agent's own file has the last word, because a printed variable has the first where the agent sets none. */
+/** The agent's own file decides, because a printed variable takes effect where the agent sets none. */
 function readSkip({ variable, origins, log }: NetworkFacts): boolean {
   if (variable('Agent.SkipCertValidation')?.toLowerCase() !== 'true') {
     return false;
@@ -121,9 +121,9 @@ function readAgentProxy(facts: NetworkFacts): Pick<Network, 'proxy' | 'bypass'> 
 }
 
 /**
- * The list is a JSON array of regular expressions (agent: VstsAgentWebProxy). From NO_PROXY the agent makes such as
- * `*\\.corp\\.example`, which are none: they are read as what they were made of. What means nothing is passed over, and
- * said.
+ * The list is a JSON array of regular expressions (agent: VstsAgentWebProxy). From NO_PROXY the agent makes entries
+ * such as `*\\.corp\\.example`, which are not regular expressions: they are read as the host names that they were
+ * made from. An entry without a meaning is ignored, with a line in the log.
  */
 function readPatterns({ variable, log }: NetworkFacts): string[] {
   const items = readList(variable('Agent.ProxyBypassList'));
@@ -196,7 +196,7 @@ function parseProxy(address: string, setting: string, { mask, guard }: NetworkFa
   };
 }
 
-/** Hides what a proxy is told, in the form of its header too: Node itself prints that where NODE_DEBUG asks for it. */
+/** Masks the credentials for a proxy, in the form of the header too: Node itself prints that if NODE_DEBUG says so. */
 function maskedProxy(proxy: HttpProxy, { mask, guard }: NetworkFacts): HttpProxy {
   const { username = '', password } = proxy;
   if (password !== undefined) {
@@ -207,10 +207,10 @@ function maskedProxy(proxy: HttpProxy, { mask, guard }: NetworkFacts): HttpProxy
   return proxy;
 }
 
-/** Words that stand in logs for other reasons; a password like these is none, and a mask of it would blot them all out. */
+/** Ordinary words of logs. A password like these protects nothing, and a mask of it would hide them everywhere. */
 const WORDS: ReadonlySet<string> = new Set(['undefined', 'null', 'none', 'true', 'false', 'password', 'proxy']);
 
-/** A mask of a shorter text would blot out parts of ordinary words. */
+/** A mask of a shorter text would hide parts of ordinary words. */
 const SHORTEST_MASK = 4;
 
 function hide(texts: readonly string[], { mask, guard }: Pick<NetworkFacts, 'mask' | 'guard'>): void {
@@ -242,7 +242,7 @@ function decode(text: string): string {
   }
 }
 
-/** The proxy for a request to this address, or undefined where it goes straight. */
+/** The proxy for a request to this address, or undefined for a direct connection. */
 export function proxyFor(network: Pick<Network, 'proxy' | 'bypass'>, url: URL): HttpProxy | undefined {
   return network.proxy !== undefined && !bypasses(network.bypass, url) ? network.proxy : undefined;
 }

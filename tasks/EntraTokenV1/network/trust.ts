@@ -7,15 +7,15 @@ import type { Network } from './settings.ts';
 /** Whom a connection trusts. */
 export interface Trust {
   readonly context: tls.SecureContext;
-  /** Whom else it trusts, made when a certificate is not from the first; undefined where nobody else is trusted. */
+  /** Further authorities, loaded if a certificate is not from the first ones; undefined if there are none. */
   readonly wider: (() => tls.SecureContext) | undefined;
 }
 
 /**
  * The authorities and the client certificate of the agent's configuration. The authorities come in addition to the
- * system's and to NODE_EXTRA_CA_CERTS; but where the agent names some, they are usually the ones that count, so they
- * are tried alone first: taking in the system's 150 certificates costs as much time as a request.
- * Throws a Failure for a certificate or key that cannot be used.
+ * system's and to NODE_EXTRA_CA_CERTS; but those of the agent are usually the ones that are needed, so they are tried
+ * alone first: loading the system's 150 certificates takes as long as a request. Throws a Failure for a certificate
+ * or key that cannot be used.
  */
 export function agentTrust(
   network: Pick<Network, 'authorities' | 'extraAuthoritiesFile' | 'bundledAuthoritiesOnly' | 'clientCertificate'>,
@@ -31,7 +31,8 @@ export function agentTrust(
     }
   };
   const { authorities } = network;
-  // Node takes in what its variables name before this program runs, so its own store is not used where they lie.
+  // Node loads what its variables name before this program runs, so its default store is not used if they are not
+  // trusted.
   const others = network.bundledAuthoritiesOnly
     ? [...tls.rootCertificates, readExtra(network.extraAuthoritiesFile)].filter((pem) => pem !== '')
     : undefined;
@@ -54,7 +55,7 @@ export function agentTrust(
   };
 }
 
-/** Node itself warns of a file that it cannot read, and goes on without it. */
+/** Node itself warns of a file that it cannot read, and continues without it. */
 function readExtra(file: string | undefined): string {
   try {
     return file === undefined ? '' : readFileSync(file, 'utf8');

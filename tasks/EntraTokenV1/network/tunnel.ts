@@ -11,9 +11,9 @@ export class ProxyRefusal extends Error {
   readonly status: number;
   /** The header `Retry-After` as it came. */
   readonly retryAfter: string | undefined;
-  /** By which schemes it lets somebody in, of those that are known; undefined where it does not say. */
+  /** The authentication schemes that it offers, of those that are known; undefined if it names none. */
   readonly schemes: readonly string[] | undefined;
-  /** Whether we told it who we are. */
+  /** Whether we sent credentials. */
   readonly hadCredentials: boolean;
 
   constructor({ statusCode, headers }: http.IncomingMessage, hadCredentials: boolean) {
@@ -37,10 +37,16 @@ function schemesIn(header: string | string[] | undefined): string[] | undefined 
 /** The proxy itself could not be reached, or did not send an HTTP response. */
 export class ProxyFailure extends Error {}
 
-/** Time for the proxy to open a tunnel: less than a try has, so that a silent proxy is named as what it is. */
+/**
+ * Time for the proxy to open a tunnel: less than that of a try, so that the error names a proxy that does not
+ * respond.
+ */
 const TUNNEL_MS = TRY_MS - 1000;
 
-/** Time for one address of a name before the next is tried too. Node's 250 ms is less than a slow handshake needs. */
+/**
+ * Time for one address of a name before the next one is tried as well. Node's 250 ms is less than a slow handshake
+ * needs.
+ */
 export const NEXT_ADDRESS_MS = 1000;
 
 /** Asks the proxy for a tunnel to `authority` (host:port); gives up after the time of one try. */
@@ -87,7 +93,7 @@ export function openTunnel(
         reject(new ProxyRefusal(response, hasCredentials));
       }
     });
-    // A proxy that refuses may answer as to any other request (Node: 'response' instead of 'connect').
+    // A proxy that refuses may respond as to any other request (Node: 'response' instead of 'connect').
     request.once('response', (response) => {
       clearTimeout(timer);
       request.destroy();

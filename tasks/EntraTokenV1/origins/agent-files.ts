@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, sep } from 'node:path';
 
 /**
- * What the agent's configuration says in its own files, below its own folder. No pipeline variable reaches them. Where
- * the folder is known, a setting that is not in it was not configured.
+ * The agent's configuration as in its own files, below its own folder. No pipeline variable changes them. If the
+ * folder is known, a setting that is not in it is not configured.
  */
 export interface AgentFiles {
   /** Of `.certificates` (agent: AgentCertificateManager.cs). */
@@ -17,7 +17,7 @@ export interface AgentFiles {
   readonly proxy: string | undefined;
 }
 
-/** Where the program runs from: what the agent decides, and no variable. */
+/** The paths of the program, which the agent decides, and no variable. */
 export interface ProgramPlace {
   /** Node's binary, as the system names it and as it was started. The agent's own are in `<agent>/externals`. */
   readonly node: readonly string[];
@@ -26,13 +26,13 @@ export interface ProgramPlace {
 }
 
 /**
- * The files of the agent that runs this; undefined where none of its folders can be read, as in a job container.
- * @param home its folder as it says itself, looked at last
+ * The files of the agent that runs this step; undefined if its folder cannot be read, as in a job container.
+ * @param home its folder as the agent names it, tried last
  */
 export function readAgentFiles(place: ProgramPlace, home: string | undefined): AgentFiles | undefined {
   for (const root of [...agentRoots(place), ...(home !== undefined && isAbsolute(home) ? [home] : [])]) {
     const certificates = readText(join(root, '.certificates'));
-    // Every agent that was configured has the first.
+    // Every configured agent has the first file.
     if (readText(join(root, '.agent')) !== undefined || certificates !== undefined) {
       const settings = fieldsOf(certificates);
       const text = (name: string): string | undefined => {
@@ -56,7 +56,7 @@ export function readAgentFiles(place: ProgramPlace, home: string | undefined): A
   return undefined;
 }
 
-/** The agent's work folder, where the task lies in the place that the agent unpacks tasks to. */
+/** The agent's work folder, if the task is in the place where the agent unpacks tasks. */
 export function workFolder({ task }: Pick<ProgramPlace, 'task'>): string | undefined {
   const parts = task.split(sep);
   const at = parts.lastIndexOf('_tasks');
@@ -89,7 +89,7 @@ function fieldsOf(json: string | undefined): ReadonlyMap<string, unknown> {
   }
 }
 
-/** Some of the files begin with a mark of their encoding. */
+/** Some of the files begin with a byte order mark. */
 function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');

@@ -4,7 +4,7 @@ export interface Environment {
   get(name: string): string | undefined;
 }
 
-/** A copy that later changes do not reach. Windows does not tell the cases of a name apart, and the copy neither. */
+/** A copy that later changes do not affect. On Windows, names are compared without regard to case, also in the copy. */
 export function copyEnvironment(live: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform): Environment {
   const key = (name: string): string => (platform === 'win32' ? name.toUpperCase() : name);
   const values = new Map(Object.entries(live).map(([name, value]) => [key(name), value]));
@@ -21,27 +21,27 @@ export function environmentName(name: string): string {
 
 /** The variables of the job, by the names that the agent lists beside them. */
 export interface JobVariables {
-  /** False where the agent gave no list: then nothing tells variables from what the machine set. */
+  /** False if the agent gave no list: then variables cannot be distinguished from what the machine set. */
   readonly areListed: boolean;
   /**
    * True where a variable has `=` in its name. The agent writes name and value into the environment with `=` between
-   * them, so the system takes what is before the first `=` for the name: such a variable stands under another name than
-   * it is listed by, and may stand before the list itself.
+   * them, so the system takes what is before the first `=` as the name: such a variable has another name in the
+   * environment than in the list, and may come before the list itself.
    */
   readonly areForged: boolean;
   /** True where the job has the variable, whatever its case. */
   has(name: string): boolean;
-  /** True where the job has it as a secret: scripts do not see it, and what is set under its name stays a secret. */
+  /** True if it is a secret of the job: scripts do not see it, and a new value stays a secret. */
   isSecret(name: string): boolean;
   /** The public variables that have this name in the environment, as they are spelled. */
   spellings(environmentName: string): readonly string[];
-  /** The secret ones that would have it, but have `SECRET_` in front. */
+  /** The secret ones of this name, which have the prefix `SECRET_`. */
   secretSpellings(environmentName: string): readonly string[];
 }
 
 /**
  * Reads the agent's own lists of the variables. The agent writes them after the variables, in every version, so no
- * variable can stand in for them; but for one with `=` in its name, whose text then holds that sign too.
+ * variable can replace them, except one with `=` in its name, whose text then contains that sign too.
  */
 export function readJobVariables(environment: Environment): JobVariables {
   const lists = ['VSTS_PUBLIC_VARIABLES', 'VSTS_SECRET_VARIABLES'].map((name) => environment.get(name));
@@ -55,7 +55,7 @@ export function readJobVariables(environment: Environment): JobVariables {
     areForged: [...lists, ...(publicNames ?? []), ...secretNames].some((text) => text?.includes('=')),
     has: (name) => all.has(name.toLowerCase()),
     isSecret: (name) => secrets.has(name.toLowerCase()),
-    // A variable may keep its case in the environment, and Windows does not tell cases apart; so none are told apart here.
+    // A variable may keep its case in the environment, and Windows ignores case; so case is ignored here.
     spellings: (name) => publicSpellings.get(name.toUpperCase()) ?? [],
     secretSpellings: (name) => secretSpellings.get(name.toUpperCase()) ?? [],
   };

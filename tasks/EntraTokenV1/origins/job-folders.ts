@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 
-/** Tells whether a path leads into one of the folders whose content a job decides. */
+/** Returns whether a path leads into one of the folders whose content a job decides. */
 export type IsInJobFolders = (path: string) => boolean;
 
 /**
@@ -10,17 +10,21 @@ export type IsInJobFolders = (path: string) => boolean;
  */
 const NO_FILES_OF_ANYONE = ['/proc', '/sys', '/dev'];
 
-/** @param folders what the job fills: its work folder, its sources; those that are no absolute paths do not count */
+/**
+ * @param folders the folders that the job fills: its work folder, its sources; paths that are not absolute are
+ * ignored
+ */
 export function jobFolders(folders: readonly (string | undefined)[]): IsInJobFolders {
   const closed = [...new Set([...folders, ...NO_FILES_OF_ANYONE])].flatMap((folder) =>
     folder !== undefined && isAbsolute(folder) ? [resolve(folder), real(folder)] : [],
   );
-  // A link inside of the sources is the job's wherever it leads, and so is what a link outside of them leads to there.
+  // A link inside of these folders belongs to the job wherever it leads; so does a link outside of them that leads
+  // into them.
   return (path) => [resolve(path), real(path)].some((form) => closed.some((folder) => isBelow(form, folder)));
 }
 
 function isBelow(path: string, folder: string): boolean {
-  // The folder of everything would close every path.
+  // The root folder would include every path.
   if (resolve(folder) === resolve(folder, '..')) {
     return false;
   }

@@ -11,52 +11,53 @@ import {
 } from './environment.ts';
 import { type IsInJobFolders, jobFolders } from './job-folders.ts';
 
-/** A value of the environment, and whose it is. */
+/** A value of the environment, and its origin. */
 export interface Found {
   readonly value: string;
   readonly owner: Owner;
 }
 
 /**
- * Where the values come from that a step is started with. There are three origins: the inputs of the step, the machine
- * (the environment of the agent, which a pod has from AKS, its configuration files, and the `env` that the author wrote
- * on the step), and the pipeline: its variables, which any earlier step that can print can set. This is the one place
- * that reads the environment, once, before a library has changed it; it is plain data, and says nothing of what each
- * origin may decide.
+ * Where the values come from that a step is started with. There are three origins: the inputs of the step, the
+ * machine (the environment of the agent, which a pod has from AKS, its configuration files, and the `env` that the
+ * author wrote on the step), and the pipeline: its variables, which any earlier step that can print can set. This is
+ * the one place that reads the environment, once, before a library has changed it; it is plain data, and does not
+ * decide what each origin may determine.
  */
 export interface Origins {
-  /** What the environment has under this name; undefined for nothing and for an empty text. */
+  /** The value of this name in the environment; undefined if it is missing or empty. */
   environment(name: string): Found | undefined;
-  /** The same, but only where the machine set it. */
+  /** The same, but only if the machine set it. */
   machine(name: string): string | undefined;
   /**
-   * How a variable of the agent's or the server's, such as `Agent.TempDirectory`, stands in the environment: `absent`;
-   * `whole` under its own name alone, or under the one that it has there; `foreign` where only variables of other names
-   * have that (`Agent TempDirectory`); `mixed` where others have it besides, so that nobody knows whose value it is.
+   * How a variable of the agent's or the server's, such as `Agent.TempDirectory`, stands in the environment:
+   * `absent`; `whole` under its own name alone, or under the one that it has there; `foreign` if only variables with
+   * other names map to that (`Agent TempDirectory`); `mixed` if others map to it as well, so that the origin of the
+   * value is unknown.
    */
   standing(variable: string): Standing;
   /**
-   * The variables that may stand in for a value of the agent's with this name in the environment, such as
-   * `INPUT_SCOPES` or `ENDPOINT_AUTH_…`, as they are spelled. Agents before 5.277 let a variable win over an input and
-   * over a connection, later ones do not, and the two look the same from here.
+   * The variables that may replace a value of the agent with this name in the environment, such as `INPUT_SCOPES` or
+   * `ENDPOINT_AUTH_…`, as they are spelled. Agents before 5.277 let a variable win over an input and over a
+   * connection, later ones do not, and the task cannot tell which.
    */
   impostors(environmentName: string): readonly string[];
   /** The inputs that the step was given, by their names in upper case, without those that are variables (`input.x`). */
   readonly inputNames: readonly string[];
   /** The one JSON of a connection's data, which the agent always writes; its parts may come from a variable. */
   endpointData(id: string): string | undefined;
-  /** The variables of the job by name: which there are, and which of them are secret. */
+  /** The names of the job's variables, and which of them are secret. */
   readonly variables: Pick<JobVariables, 'has' | 'isSecret' | 'areForged'>;
   /**
-   * The variable (`HTTP_PROXY` for one) whose proxy a tool would ask for `http://127.0.0.1`, because no exception
-   * names that address; undefined where tools go straight there.
+   * The variable (such as `HTTP_PROXY`) whose proxy a tool would use for `http://127.0.0.1`, because no exception
+   * names that address; undefined if tools connect directly.
    */
   readonly proxyOfLoopback: string | undefined;
   /** The agent's own files; undefined where they cannot be read, as in a job container. */
   readonly agentFiles: () => AgentFiles | undefined;
   /**
-   * The agent's temporary folder: where it follows from the place of the task, that one; else what the agent says. No
-   * variable of another name (`Agent_TempDirectory`) moves it.
+   * The agent's temporary folder: the one that follows from the path of the task, else the one that the agent names.
+   * No variable with another name (`Agent_TempDirectory`) changes it.
    */
   readonly temporaryFolder: string | undefined;
   /** True for a path into the folders that a job fills. */
@@ -102,7 +103,7 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
     jobFolders([work, workingFolder, ...JOB_FOLDER_VARIABLES.map((name) => environment.get(environmentName(name)))])(
       path,
     );
-  /** The agent's folder by its own word: only where a job could not have put files, whatever made it say so. */
+  /** The folder that the agent names: only if a job could not have put files there, whoever set the name. */
   const homeOf = (): string | undefined => {
     const home = standing(HOME) === 'whole' ? environment.get(environmentName(HOME)) : undefined;
     return home !== undefined && !isInJobFolders(home) ? home : undefined;
@@ -132,13 +133,13 @@ export function readOrigins({ environment: live, platform, place, workingFolder 
 const TEMPORARY = 'Agent.TempDirectory';
 const HOME = 'Agent.HomeDirectory';
 
-/** A folder of the agent's below its work folder, where it is there. */
+/** A folder of the agent below its work folder, if it exists. */
 function ownFolder(work: string | undefined, name: string): string | undefined {
   const folder = join(work ?? '', name);
   return work !== undefined && statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? folder : undefined;
 }
 
-/** Most steps have no use for the files. */
+/** Read when needed: most steps do not need the files. */
 function once<T>(read: () => T): () => T {
   let value: { readonly read: T } | undefined;
   return () => {
@@ -165,8 +166,8 @@ const JOB_FOLDER_VARIABLES = [
 ];
 
 /**
- * Tools differ in the names that they read, and in their case; each of them is one that some tool reads. The Azure SDKs
- * for JavaScript take HTTPS_PROXY for every address.
+ * Tools differ in the names that they read, and in their case; each of these is read by some tool. The Azure SDKs for
+ * JavaScript use HTTPS_PROXY for every address.
  */
 function proxyOfLoopback(environment: Environment): string | undefined {
   const exceptions = ['NO_PROXY', 'no_proxy'].map((name) => environment.get(name) ?? '').filter((list) => list !== '');
@@ -178,7 +179,7 @@ function proxyOfLoopback(environment: Environment): string | undefined {
       );
 }
 
-/** The JavaScript SDKs and .NET compare by the letter: no range of addresses and, for some, no `*` covers it. */
+/** The JavaScript SDKs and .NET compare the text: address ranges do not cover it and, for some, neither does `*`. */
 function coversLoopback(entry: string): boolean {
   return entry === '127.0.0.1';
 }

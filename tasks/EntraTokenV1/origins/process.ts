@@ -1,7 +1,7 @@
 import { environmentName } from './environment.ts';
 import { type Origins, readOrigins } from './origins.ts';
 
-/** The origins of this process. Read before task-lib, which takes the lists of variables out of the environment. */
+/** The origins of this process. Read before task-lib, which removes the lists of variables from the environment. */
 export function processOrigins(taskFolder: string): Origins {
   return readOrigins({
     environment: process.env,
@@ -21,20 +21,21 @@ function workingFolder(): string | undefined {
 }
 
 /**
- * Changes what the libraries see of the environment. Gives, by their names, the variables that task-lib is not to see
+ * Changes the environment for the libraries. Returns, by their names, the variables that task-lib must not see
  * because it writes what it loads to the debug log.
  */
 export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string> {
-  // It fails on a list that is none, and the step is to say itself what is wrong with it.
+  // It fails on an invalid list, about which the step has its own message.
   if (origins.variables.areForged) {
     process.env['VSTS_PUBLIC_VARIABLES'] = '[]';
     process.env['VSTS_SECRET_VARIABLES'] = '[]';
   }
-  // The client of Azure DevOps builds expressions of these, and fails on what is none; the wire has its own way.
+  // The client of Azure DevOps makes regular expressions of these, and fails on invalid ones; our HTTP client does
+  // not need it.
   for (const name of ['NO_PROXY', 'no_proxy']) {
     delete process.env[name];
   }
-  // Every connection says itself that certificates are checked; Node would warn that they are not.
+  // Every connection itself requires valid certificates; Node would warn that they are not checked.
   delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
   const withheld = new Map<string, string>();
   for (const name of ['Agent.ProxyPassword', 'Agent.ClientCertPassword']) {
@@ -45,7 +46,7 @@ export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string
       delete process.env[key];
     }
   }
-  // Whoever set the agent up may have written user and password into the address of the proxy.
+  // The address of the proxy may contain a user and a password.
   const address = process.env['AGENT_PROXYURL'];
   const bareAddress = address?.replace(/^(\w+:\/\/)?[^/?#]*@/, '$1');
   if (address !== undefined && bareAddress !== address) {
@@ -55,7 +56,7 @@ export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string
   return withheld;
 }
 
-/** The variables that earlier stages of this step have set for this one, those whose names begin so. */
+/** The variables with this prefix that earlier stages of this step have set. */
 export function taskVariables(beginning: string): string[] {
   const start = `VSTS_TASKVARIABLE_${environmentName(beginning)}`;
   return Object.entries(process.env).flatMap(([name, value]) =>
@@ -63,7 +64,7 @@ export function taskVariables(beginning: string): string[] {
   );
 }
 
-/** Sets a variable for this process alone, where nobody has set it yet. */
+/** Sets a variable for this process only, unless it is set already. */
 export function setForProcess(name: string, value: string): void {
   process.env[name] ??= value;
 }

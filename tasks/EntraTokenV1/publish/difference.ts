@@ -1,8 +1,8 @@
 import { isOldIssuer } from '../id-token/issuer.ts';
 
 /**
- * In words, how what a connection stores (an issuer or a subject) differs from what the ID token has. What cannot be
- * seen comes first: it is what nobody finds by comparing the two.
+ * Describes how what a connection stores (an issuer or a subject) differs from the ID token. What cannot be seen
+ * comes first, because nobody finds it by comparing the two.
  */
 export function difference(storedText: string, actual: string): string {
   return (
@@ -10,7 +10,7 @@ export function difference(storedText: string, actual: string): string {
   );
 }
 
-/** A difference that leaves the same names: in what cannot be seen, in case, in the way they are written. */
+/** A difference with the same names: in invisible characters, in case, in the encoding. */
 function inCharacters(storedText: string, actual: string): string | undefined {
   const [stored, other] = [withoutInvisible(storedText), withoutInvisible(actual)];
   if (stored === other) {
@@ -56,7 +56,7 @@ function ofIssuers(storedText: string, actual: string): string | undefined {
 
 const PARTS = ['organization', 'project', 'connection'];
 
-/** `sc://organization/project/connection`: a name of its own for each, so what was renamed can be told. */
+/** `sc://organization/project/connection`: the names show what was renamed. */
 function ofNames(storedText: string, actual: string): string | undefined {
   const [stored, other] = [nameParts(storedText), nameParts(actual)];
   if (stored === undefined && other === undefined) {
@@ -88,7 +88,7 @@ function nameParts(subject: string): string[] | undefined {
 
 const INVISIBLE = /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
-/** As a person sees it: a blank between words counts, and nothing that is invisible or at an end does. */
+/** As a person sees it: with blanks between words, without invisible characters and blanks at the ends. */
 function withoutInvisible(text: string): string {
   return text
     .replace(/[\s\p{Z}\u2800]+/gu, ' ')
@@ -96,7 +96,7 @@ function withoutInvisible(text: string): string {
     .trim();
 }
 
-/** Word processors and chats put such in the place of the plain ones. */
+/** Word processors and chats replace plain characters by these. */
 function lookAlike(text: string): string {
   return text
     .normalize('NFKC')
@@ -105,7 +105,7 @@ function lookAlike(text: string): string {
     .replace(/[\u201c-\u201f\u2033]/g, '"');
 }
 
-/** How a text comes out of an address bar, a form or a page. */
+/** How a text is encoded when it is copied from an address bar, a form or a page. */
 const encodings: readonly { readonly name: string; readonly decode: (text: string) => string }[] = [
   { name: 'percent-encoded (%20 stands for a blank)', decode: decodePercents },
   { name: 'encoded as in a form (+ stands for a blank)', decode: (text) => decodePercents(text.replaceAll('+', ' ')) },
@@ -161,7 +161,7 @@ function sentence(whose: string, text: string, other: string): string | undefine
   const first = extra.at(0);
   const last = extra.at(-1);
   if (first === undefined || last === undefined) {
-    // The same ones, at other places.
+    // The same characters, at other positions.
     return text === other || other.match(INVISIBLE)?.length !== text.match(INVISIBLE)?.length
       ? undefined
       : `${whose} them at other places`;

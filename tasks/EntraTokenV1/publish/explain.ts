@@ -14,7 +14,7 @@ import {
   powerShellCommands,
 } from './missing-credential.ts';
 
-/** Codes that mean: no federated credential of the identity fits the ID token. */
+/** Codes that mean that no federated credential of the identity matches the ID token. */
 const mismatches: ReadonlySet<string> = new Set([
   'ET_NO_FEDERATED_CREDENTIAL',
   'ET_ISSUER_MISMATCH',
@@ -22,15 +22,15 @@ const mismatches: ReadonlySet<string> = new Set([
   'ET_AUDIENCE_MISMATCH',
 ]);
 
-/** Entra takes no longer issuer or subject (Graph: federatedIdentityCredential). Characters. */
+/** Entra accepts no longer issuer or subject (Graph: federatedIdentityCredential). Characters. */
 const LONGEST = 600;
 
-/** A clock that is this far off can make a fresh ID token invalid. */
+/** A clock that is wrong by this much can make a new ID token invalid. */
 const NAMED_SKEW_MS = 2 * 60_000;
 
 /** What the whole step knows of the way to Entra. */
 export interface WayToEntra {
-  /** The proxy of the agent's configuration that stands between, where one does. */
+  /** The proxy of the agent's configuration, if one is used. */
   readonly proxy: string | undefined;
 }
 
@@ -81,12 +81,12 @@ function facts(failure: Failure, request: Request, source: OpenSource, { proxy }
   }
 }
 
-/** What the agent masks although none of it is secret. */
+/** The values that the agent masks although they are not secret. */
 function hiddenOf({ source }: Request): readonly string[] {
   return 'connection' in source ? source.connection.hidden : [];
 }
 
-/** A value, and beside it its parts where the agent hides it. */
+/** A value, followed by its parts if the agent masks it. */
 function shown(text: string, request: Request): string {
   const said = printable(visible(text), 4 * LONGEST);
   const parts = alsoInParts(said, hiddenOf(request));
@@ -111,9 +111,9 @@ function describe({ issuer, subject, audience }: MissingCredential, request: Req
   );
 }
 
-/** What the connection stores of its credential, where that is not what the ID token has; it tells what was renamed. */
+/** What the connection stores of its credential, if the ID token differs; it shows what was renamed. */
 function stored(request: Request, { kind, first: idToken }: OpenSource): string {
-  // Where the pod's token stood in, it has nothing to do with what the connection stores.
+  // If the pod's token was used instead, it has nothing to do with what the connection stores.
   if (!('connection' in request.source) || kind === 'kubernetes') {
     return '';
   }
@@ -124,7 +124,7 @@ function stored(request: Request, { kind, first: idToken }: OpenSource): string 
   ].join('');
 }
 
-/** A cluster without the OIDC issuer of AKS signs with a name that only it knows, and no credential helps. */
+/** A cluster without the OIDC issuer of AKS has a private issuer name, so no credential helps. */
 function ofCluster({ issuer }: MissingCredential): string {
   return /^https:\/\/[^/]*\.svc(?:[.:/]|$)|^kubernetes\/serviceaccount$/.test(issuer)
     ? ' Entra cannot reach that issuer: enable the OIDC issuer of the cluster (az aks update --enable-oidc-issuer), and ' +
@@ -139,7 +139,7 @@ function compare(what: string, storedText: string | undefined, actual: string, r
   return ` The connection stores the ${what} ${shown(storedText, request)}; ${difference(storedText, actual)}.`;
 }
 
-/** A longer line might be cut, and half a command creates something else. Characters. */
+/** A longer line might be cut, and a command that is cut creates something else. Characters. */
 const LONGEST_COMMAND = 4000;
 
 /** The commands that create the credential: the one for Bash in the error line, all of them as lines of the log. */
@@ -180,7 +180,7 @@ function mismatch({ code, advice }: Failure, happened: string, request: Request,
   });
 }
 
-/** An application is changed in its own tenant, whatever tenant the token is for. */
+/** An application is changed in its home tenant, whatever tenant the token is for. */
 function signIn({ source, tenantId, cloud }: Request): string {
   const own = 'connection' in source ? source.connection.tenantId : tenantId;
   const isNational = cloud.name === 'AzureUSGovernment' || cloud.name === 'AzureChinaCloud';

@@ -4,8 +4,8 @@ import { type ExportFacts, terraformAsks } from './exports.ts';
 type Job = Pick<Agent, 'origins' | 'warn'>;
 
 /**
- * Warns of what will not work as it looks: names under which nothing arrives, variables that tools prefer to what was
- * exported, and tools that cannot get a token the way that they will try.
+ * Warns of exports that will not take effect: names that are secret, variables that tools prefer to the exported
+ * ones, and tools that will try to get a token in a way that fails.
  */
 export function warnOfExports(
   facts: ExportFacts,
@@ -18,7 +18,7 @@ export function warnOfExports(
   warnOfTools(facts, job);
 }
 
-/** A variable that is a secret stays one, whoever sets it; and the agent gives secrets to no script. */
+/** A secret variable stays secret, whoever sets it, and the agent passes no secret to scripts. */
 function warnOfSecretNames(names: readonly string[], { origins, warn }: Job): void {
   const secret = names.filter((name) => origins.variables.isSecret(name));
   if (secret.length > 0) {
@@ -31,7 +31,7 @@ function warnOfSecretNames(names: readonly string[], { origins, warn }: Job): vo
   }
 }
 
-/** What the tools take before they look for what was exported, in the order of their own documentation. */
+/** The variables that tools prefer to the exported ones, in the order of their documentation. */
 function conflictsOf(facts: ExportFacts, { origins }: Pick<Job, 'origins'>): string[] {
   const value = (name: string): string => origins.environment(name)?.value.trim() ?? '';
   const isSet = (name: string): boolean => value(name) !== '' || origins.variables.isSecret(name);
@@ -71,7 +71,7 @@ function conflictsOf(facts: ExportFacts, { origins }: Pick<Job, 'origins'>): str
   return names.filter(isSet);
 }
 
-/** What this step emptied is still in its own environment. */
+/** The variables that this step emptied are still in its own environment. */
 function warnOfConflicts(facts: ExportFacts, emptied: readonly string[], agent: Job): void {
   const names = conflictsOf(facts, agent).filter((name) => !emptied.includes(name));
   const [plain, secret] = [false, true].map((isSecret) =>
@@ -90,7 +90,7 @@ function warnOfConflicts(facts: ExportFacts, emptied: readonly string[], agent: 
   }
 }
 
-/** What a tool does by itself, in a step whose ID token it cannot get that way. */
+/** Tools that request an ID token themselves, which fails for the source of this step. */
 function warnOfTools(facts: ExportFacts, { warn }: Job): void {
   if (facts.kinds.has('azurePipelines') && !facts.fromAzureDevOps) {
     warn(

@@ -15,7 +15,7 @@ export interface ExportFacts {
   readonly serviceConnectionId: string | undefined;
   /** True where Azure DevOps gives the ID tokens, so that tools can ask it themselves. */
   readonly fromAzureDevOps: boolean;
-  /** True where the pod's token goes to Entra through the token proxy of an identity binding alone. */
+  /** True if the pod's token can only be sent through the token proxy of an identity binding. */
   readonly isBound: boolean;
 }
 

@@ -5,8 +5,8 @@ import { isRecord } from '../text/json.ts';
 import type { ExportFacts } from './exports.ts';
 
 /**
- * Names that only some identities have, or that must fit those beside them. What an earlier step of this task left under
- * them is emptied, because the tool would put it together with the identity of this step.
+ * Names that only some identities have, or that must fit those beside them. Values of an earlier step of this task
+ * are emptied, because the tool would combine them with the identity of this step.
  */
 const OF_TERRAFORM = [
   'ARM_SUBSCRIPTION_ID',
@@ -19,13 +19,13 @@ const OF_AZCOPY = ['AZCOPY_TENANT_ID', 'AZCOPY_AUTO_LOGIN_TYPE'];
 const REMEMBERED: ReadonlySet<string> = new Set([...OF_TERRAFORM, ...OF_AZCOPY]);
 
 /**
- * The variable of the job in which this task keeps which of these names it has set, with a digest of each value: a value
- * that somebody else has set since is not emptied. Any step could write it; so nothing follows from it but that one of
- * the names above is emptied.
+ * The variable of the job that stores which of these names this task has set, with a digest of each value: a value
+ * that was changed since is not emptied. Any step could write it, so its only effect is that one of the names above
+ * is emptied.
  */
 export const MEMORY = 'EntraToken.Exported';
 
-/** Of the names in the memory, a digest of the value that this task set last. */
+/** For each name, a digest of the value that this task set last. */
 export type Memory = ReadonlyMap<string, string>;
 
 /** Which names an earlier step of this task set for the tools of this one, and this one does not. */
@@ -36,7 +36,7 @@ export function leftOver(
   agent: Pick<Agent, 'variable'>,
 ): string[] {
   const ofTerraform = facts.kinds.has('terraform') ? OF_TERRAFORM : [];
-  // AzCopy goes on with this step's client, and would ask for it in the tenant of the earlier one.
+  // AzCopy would use this step's client in the tenant of the earlier step.
   const otherTenant = agent.variable('AZCOPY_TENANT_ID')?.toLowerCase() !== facts.tenantId.toLowerCase();
   const ofAzCopy = facts.kinds.has('workloadIdentity') && otherTenant ? OF_AZCOPY : [];
   return [...ofTerraform, ...ofAzCopy].filter((name) => {
@@ -60,7 +60,7 @@ export function readMemory(agent: Pick<Agent, 'variable'>): Memory {
   }
 }
 
-/** Keeps for later steps what this one has set and emptied. */
+/** Stores for later steps what this one has set and emptied. */
 export function remember(
   before: Memory,
   set: ReadonlyMap<string, string>,

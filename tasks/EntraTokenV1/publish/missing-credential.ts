@@ -13,10 +13,10 @@ export interface MissingCredential {
 }
 
 /**
- * A name that only this credential has, so that creating it never replaces another one: `az identity` puts a credential
- * in the place of one with the same name. Both commands take 3 to 120 letters, digits, `-` and `_`, of which the first
- * is a letter or digit.
- * @param owner what the ID token is of: the ID of a service connection, for example
+ * A unique name for this credential, so that creating it never replaces another one: `az identity` replaces a
+ * credential with the same name. Both commands accept 3 to 120 letters, digits, `-` and `_`, of which the first is a
+ * letter or digit.
+ * @param owner what the ID token belongs to: the ID of a service connection, for example
  */
 export function credentialName(
   owner: string,
@@ -34,14 +34,14 @@ interface Commands {
 }
 
 /**
- * Commands for Bash that create a credential. They can be copied out of the log as they stand, because no part of them
- * is one that the agent masks.
+ * Commands for Bash that create a credential. They can be copied from the log, because they contain no text that the
+ * agent masks.
  * @param hidden what the agent masks
  */
 export function creationCommands(credential: MissingCredential, hidden: readonly string[]): Commands {
   const { name, issuer, subject, audience, clientId } = credential;
   const word = (text: string): string => bashWord(text, hidden);
-  // Git Bash on Windows takes an argument that begins with a slash for a path.
+  // Git Bash on Windows converts an argument that begins with a slash to a path.
   const asItStands = subject.startsWith('/') ? 'MSYS_NO_PATHCONV=1 ' : '';
   return {
     application:
@@ -84,7 +84,10 @@ export function listCommands({ clientId }: MissingCredential, hidden: readonly s
   };
 }
 
-/** Adjoining pieces are one word to Bash; what is hard to see is written by its bytes, which no locale changes. */
+/**
+ * Adjacent pieces are one word to Bash; characters that are hard to see are written as bytes, which no locale
+ * changes.
+ */
 function bashWord(text: string, hidden: readonly string[]): string {
   return splitHidden(text, hidden).map(bashQuoted).join('');
 }
@@ -105,7 +108,7 @@ function powerShellWord(text: string, hidden: readonly string[]): string {
   return parts.length === 1 ? parts.join('') : `(${parts.join('+')})`;
 }
 
-/** JSON that stands between single quotes in every shell: an apostrophe is an escape as well. */
+/** JSON that can be put between single quotes in every shell: an apostrophe is escaped as well. */
 function json(
   content: unknown,
   hidden: readonly string[],
@@ -123,7 +126,7 @@ function json(
     .join('')}"`;
 }
 
-/** @param escapesFirst has the first character escaped, so that nothing hidden stands there whole */
+/** @param escapesFirst escapes the first character, so that no masked text occurs */
 function jsonCharacters(
   text: string,
   escapesFirst: boolean,
@@ -139,7 +142,7 @@ function jsonCharacters(
   return written;
 }
 
-/** A second `#` is among them, because the log breaks it from the first where a command could begin. */
+/** A second `#` is among them, because the log separates it from the first where a command could begin. */
 function mustBeEscaped(character: string, before: string): boolean {
   return isHardToSee(character) || (character === '#' && before === '#');
 }

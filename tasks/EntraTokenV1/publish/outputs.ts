@@ -41,8 +41,8 @@ export function publish(
 }
 
 /**
- * Sets the outputs that only inform. The agent judges an output by its plain name, and fails the step where that is a
- * read-only variable of the job, such as one that was given when the run was queued; which ones are is told to nobody.
+ * Sets the outputs that only inform. The agent checks an output by its plain name, and fails the step if that is a
+ * read-only variable of the job, such as one set when the run was queued; a task cannot find out which ones are.
  */
 function informing(request: Request, source: OpenSource, agent: Pick<Agent, 'setOutput' | 'origins' | 'log'>): void {
   const outputs: readonly (readonly [string, string | undefined])[] = [

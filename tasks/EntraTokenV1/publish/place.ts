@@ -7,7 +7,7 @@ export type Place = 'in a container' | 'beside containers' | 'without containers
 /** The agent mounts its work folder there in every job container (agent: ContainerInfo.cs), and nowhere else. */
 const CONTAINER_WORK_FOLDER = /^(?:\/|[A-Za-z]:\\)__w[/\\]/;
 
-/** Tells where the step runs, by the place of its folders and by the agent's variable `Agent.ContainerMapping`. */
+/** Determines where the step runs, from the paths of its folders and the agent's variable `Agent.ContainerMapping`. */
 export function placeOf({ temporaryFolder }: Job, origins: Pick<Origins, 'environment'>): Place {
   if (CONTAINER_WORK_FOLDER.test(temporaryFolder ?? '')) {
     return 'in a container';

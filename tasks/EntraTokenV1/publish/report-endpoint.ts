@@ -5,7 +5,7 @@ import type { Origins } from '../origins/origins.ts';
 import type { Endpoint } from './later-steps.ts';
 import { type Place, placeOf } from './place.ts';
 
-/** Prints where tokens are served, and the lines by which a later step uses them. */
+/** Prints the address of the endpoint, and the YAML by which a later step uses it. */
 export function reportEndpoint(endpoint: Endpoint, job: Job, agent: Pick<Agent, 'log' | 'origins'>): void {
   const { log } = agent;
   const output = (name: string): string => `$(${job.stepName || '<step name>'}.${name})`;

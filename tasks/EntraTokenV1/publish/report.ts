@@ -12,7 +12,7 @@ type Log = Pick<Agent, 'log' | 'logGroup' | 'warn'>;
 const WIDTH = 80;
 const INDENT = ' '.repeat(14);
 
-/** Prints whose tokens they are. */
+/** Prints the identity of the tokens. */
 export function reportIdentity(request: Request, { log }: Pick<Log, 'log'>): void {
   log(`Source        ${describeSource(request)}`);
   for (const line of inParts('Client', request.clientId, hiddenIn(request))) log(line);
@@ -33,7 +33,8 @@ function describeSource({ source }: Request): string {
 }
 
 /**
- * Prints what Entra compares with the federated credential: closed in a group where all went well, else open.
+ * Prints what Entra compares with the federated credential: in a collapsed group if the step succeeded, else in plain
+ * lines.
  * @param isOpen true for a step that failed, and for a job with System.Debug
  */
 export function reportFederation(

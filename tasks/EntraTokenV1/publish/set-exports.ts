@@ -3,7 +3,7 @@ import { warnOfExports } from './export-warnings.ts';
 import { type ExportFacts, exportVariables, terraformAsks } from './exports.ts';
 import { leftOver, readMemory, remember } from './left-over.ts';
 
-/** Sets the variables for the rest of the job, empties what is left over, and says what will not work as it looks. */
+/** Sets the variables for the rest of the job, empties left-over ones, and warns of those that will not take effect. */
 export function setExports(
   facts: ExportFacts,
   tokenFile: string | undefined,
@@ -16,7 +16,8 @@ export function setExports(
     const before = agent.variable(name);
     return before !== undefined && before !== value ? [name] : [];
   });
-  // What the job has already may be read-only, and the agent would fail the step; and it is not ours to empty later.
+  // A variable that exists already may be read-only, so that the agent would fail the step; and this task must not
+  // empty it later.
   const set = new Map([...exported].filter(([name, value]) => !isThere(name, value, agent)));
   for (const [name, value] of [...set, ...emptied.map((name) => [name, ''] as const)]) {
     agent.setVariable(name, value);

@@ -37,14 +37,14 @@ export function checkRequired(inputs: Inputs, source: CredentialSource, faults: 
   }
 }
 
-/** Names that stand for many tenants, and the tenant of personal accounts: none of them gives a token to an application. */
+/** Names for many tenants, and the tenant of personal accounts: none of them issues a token to an application. */
 const NO_TENANT = ['common', 'organizations', 'consumers', '9188040d-6c67-4c5b-b112-36a304b66dad'];
 
 function isNoTenant(tenantId: string): boolean {
   return NO_TENANT.includes(tenantId.toLowerCase());
 }
 
-/** Adds a fault where what is to be the tenant is none, or another one than the authority names. */
+/** Adds a fault if the tenant is not valid, or is not the one that the authority names. */
 export function checkAuthority(identity: Identity, inputs: Inputs, faults: Fault[]): void {
   const { tenantId, authority } = identity;
   const { authorityTenant } = inputs;

@@ -47,7 +47,7 @@ export type CloudName =
 
 export interface Cloud {
   readonly name: CloudName;
-  /** What a person calls it. */
+  /** The name in messages. */
   readonly title: string;
   /** Origin of the cloud's Entra, without a slash at the end. */
   readonly authority: string;
@@ -98,10 +98,10 @@ export const china: Cloud = {
 };
 
 /**
- * What is published of the sovereign clouds of France, Germany and Singapore, and no more: hosts by MSAL for JS and .NET
- * (its `KnownCloudConfiguration` has the audiences, none for Singapore); `arm` by Azure SDK for .NET (default scopes of
- * `AzureAuthorityHosts`) and Azure PowerShell; `graph` and `keyVault` by the tools of Azure Functions; `appConfiguration`
- * by Azure SDK for Go. Their names are those of Azure PowerShell; Singapore has none there.
+ * The published values of the sovereign clouds of France, Germany and Singapore: hosts by MSAL for JS and .NET (its
+ * `KnownCloudConfiguration` has the audiences, none for Singapore); `arm` by Azure SDK for .NET (default scopes of
+ * `AzureAuthorityHosts`) and Azure PowerShell; `graph` and `keyVault` by the tools of Azure Functions;
+ * `appConfiguration` by Azure SDK for Go. Their names are those of Azure PowerShell; Singapore has none there.
  */
 export const france: Cloud = {
   name: 'AzureBleuCloud',
@@ -197,7 +197,7 @@ export function cloudOfService(address: string): Cloud | undefined {
   );
 }
 
-/** What an Azure Stack or private cloud says of itself in the data of its service connection. */
+/** The values of an Azure Stack or private cloud in the data of its service connection. */
 export interface PrivateCloudData {
   readonly authority: string;
   readonly armResource: string | undefined;

@@ -27,13 +27,13 @@ export interface ServiceConnection {
   /** Origin of its Entra. */
   readonly authority: string;
   readonly subscriptionId: string | undefined;
-  /** What the connection itself stores of its federated credential; older connections lack it. */
+  /** What the connection stores of its federated credential; older connections do not. */
   readonly storedIssuer: string | undefined;
   readonly storedSubject: string | undefined;
   readonly isManagedIdentity: boolean;
-  /** What of it the agent replaces by `***` in everything that is printed, although none of it is secret. */
+  /** The values of it that the agent masks everywhere, although they are not secret. */
   readonly hidden: readonly string[];
-  /** An ID token that the server bound to the connection for this job, where it did. */
+  /** The late-bound ID token that the server put into the connection for this job, if it did. */
   readonly lateBoundIdToken: Secret | undefined;
 }
 
@@ -41,7 +41,7 @@ const FEDERATED = 'workloadidentityfederation';
 
 /** What decides, besides the connection, where its ID token may go. */
 export interface ToldBesides {
-  /** True where the step itself names the authority, and that of the connection does not count. */
+  /** True if the step itself names the authority, and that of the connection is ignored. */
   readonly authorityIsNamed: boolean;
   /** True where the organization is on this machine: then Entra may be there as well. */
   readonly isRehearsal: boolean;
@@ -106,7 +106,7 @@ export function readConnection(
   };
 }
 
-/** A GUID or a domain name: what may stand in an address and in a variable without doing anything there. */
+/** A GUID or a domain name: text that is harmless in an address and in a variable. */
 export function isIdentifier(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(text);
 }
@@ -134,9 +134,9 @@ function schemeOf(endpoint: Endpoint): string {
 }
 
 /**
- * The authority that the connection stores, else its cloud's; and the cloud that its environment names. An earlier step
- * that prints `task.setendpoint` changes any of these data. So the authority of a known cloud must be one of that
- * cloud's; and a private cloud, about which only the connection can be asked, must not speak of a known one elsewhere.
+ * The authority that the connection stores, else its cloud's; and the cloud that its environment names. An earlier
+ * step that prints `task.setendpoint` changes any of these data. So the authority of a known cloud must be one of
+ * that cloud's; and a private cloud, which only the connection describes, must not refer to a known one elsewhere.
  */
 function readCloud(id: string, endpoint: Endpoint, told: ToldBesides): { cloud: Cloud; authority: string } {
   if (endpoint.data('EnableAdfsAuthentication')?.toLowerCase() === 'true') {
@@ -154,7 +154,7 @@ function readCloud(id: string, endpoint: Endpoint, told: ToldBesides): { cloud: 
 /** Best first. */
 const AUTHORITY_DATA = ['activeDirectoryAuthority', 'environmentAuthorityUrl'];
 
-/** What else of a connection's data is the address of one of its cloud's services. */
+/** Further data of a connection that are addresses of its cloud's services. */
 const CLOUD_DATA = [
   ...AUTHORITY_DATA,
   'environmentUrl',
@@ -205,7 +205,7 @@ function cloudOf(endpoint: Endpoint, authority: string | undefined): Cloud {
   const environment = endpoint.data('environment') ?? '';
   const ofAuthority = authority === undefined ? undefined : cloudOfAuthority(new URL(authority));
   const named = knownClouds.find(({ name }) => name.toLowerCase() === environment.toLowerCase());
-  // What Azure DevOps calls the newer sovereign clouds is not published; their authority tells them.
+  // The names of the newer sovereign clouds in Azure DevOps are not published; their authority identifies them.
   const isSovereign = ofAuthority !== undefined && [france, germany, singapore].includes(ofAuthority);
   if (named !== undefined) {
     return named;

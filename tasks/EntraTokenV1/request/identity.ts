@@ -22,7 +22,7 @@ export interface TokenFile {
   readonly binding: BindingVariables;
 }
 
-/** Whose tokens are asked for, and where. */
+/** The identity whose tokens are requested, and where. */
 export interface Identity {
   readonly source: Source;
   readonly clientId: string;
@@ -63,7 +63,8 @@ function connectionIdentity(
   told: Told,
   faults: Fault[],
 ): Identity {
-  // The agent names the variables of a connection by its ID in lower case, and systems but Windows tell the cases apart.
+  // The agent names the variables of a connection by its ID in lower case, and all systems except Windows distinguish
+  // case.
   const id = isGuid(inputs[name]) ? inputs[name].toLowerCase() : inputs[name];
   const connection = readConnection(kind, id, told.agent.endpoint(id), {
     authorityIsNamed: inputs.authorityHost !== undefined,
@@ -131,7 +132,7 @@ function kubernetesIdentity(inputs: Inputs, { agent, pod }: Told, faults: Fault[
   };
 }
 
-/** Which of the pod's variables are missing; a pipeline variable of that name is none. */
+/** Which of the pod's variables are missing; a pipeline variable of that name does not count. */
 function lackOf(missing: readonly (readonly [PodVariable, input: string, value: string])[], pod: Pod): Failure {
   const hidden = missing.filter(([name]) => pod.hidden.includes(name));
   if (hidden.length === 0) {
@@ -148,7 +149,7 @@ function lackOf(missing: readonly (readonly [PodVariable, input: string, value: 
   );
 }
 
-/** The input wins over where the identity comes from; a host that is in no list keeps the cloud of the identity. */
+/** The input wins over the authority of the identity; an unknown host keeps the cloud of the identity. */
 function withAuthorityHost(
   inputs: Inputs,
   own: { readonly cloud: Cloud; readonly authority: string },
@@ -164,7 +165,7 @@ function readFallback(inputs: Inputs, { agent, pod }: Told): TokenFile | undefin
   const path = inputs.kubernetesFallback ? inputs.tokenFilePath || podTokenFile(pod) : undefined;
   if (path === undefined && inputs.kubernetesFallback && pod.hidden.includes('AZURE_FEDERATED_TOKEN_FILE')) {
     const hiding = agent.origins.environment('AZURE_FEDERATED_TOKEN_FILE')?.value ?? '';
-    // What a step of this task exported says nothing of a pod.
+    // A variable that a step of this task exported is not the pod's.
     if (!isExportedTokenFile(hiding.trim())) {
       agent.log(
         'AZURE_FEDERATED_TOKEN_FILE is a pipeline variable: its file is not taken for the pod’s as a fallback.',
@@ -174,7 +175,7 @@ function readFallback(inputs: Inputs, { agent, pod }: Told): TokenFile | undefin
   return path === undefined ? undefined : { path, binding: bindingVariables(agent.origins) };
 }
 
-/** A file that a step of this task wrote holds a token of Azure DevOps, and is not taken for the pod's. */
+/** A file that a step of this task wrote contains a token of Azure DevOps, and is not the pod's. */
 function podTokenFile(pod: Pod): string | undefined {
   const path = pod.values.AZURE_FEDERATED_TOKEN_FILE;
   return path && !isExportedTokenFile(path) ? path : undefined;

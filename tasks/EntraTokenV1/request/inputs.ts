@@ -59,7 +59,7 @@ export const inputNames = [
 ] as const;
 export type InputName = (typeof inputNames)[number];
 
-/** The inputs that name an identity; without one of them that was given, there is none to look at. */
+/** The inputs that name an identity; if one of them is invalid, the identity is not read. */
 export const identityInputs: readonly InputName[] = [
   'connectedServiceNameARM',
   'azureDevOpsServiceConnection',
@@ -67,10 +67,10 @@ export const identityInputs: readonly InputName[] = [
   'clientId',
 ];
 
-/** Stands in for an input that cannot be used, so that nothing more is said of it. */
+/** The value of an input that cannot be used, so that no further fault is reported for it. */
 export const UNUSABLE = 'unusable';
 
-/** What is wrong with the inputs: in a sentence, or with a code of its own where it is the only fault. */
+/** The faults of the inputs: as a sentence, or with a code of its own if it is the only fault. */
 export type Fault = string | Failure;
 
 /** The other name of the input connectedServiceNameARM, and the one that users write. */
@@ -79,7 +79,7 @@ const alias = 'azureSubscription';
 /** The inputs as users write them. */
 export const writtenAs = (name: InputName): string => (name === 'connectedServiceNameARM' ? alias : name);
 
-/** Warns of each input that the task does not have: the agent passes it on, and it would do nothing in silence. */
+/** Warns of each input that the task does not have: the agent passes it on, and it would be ignored silently. */
 export function warnOfUnknownInputs({ origins, warn }: Pick<Agent, 'origins' | 'warn'>): void {
   const known = [...inputNames, alias];
   for (const name of origins.inputNames) {
@@ -108,7 +108,7 @@ const yesOrNo: Readonly<Record<string, string>> = {
   0: 'false',
 };
 
-/** Reads every input; what is wrong with one is added to `faults`, and the value left out or marked as unusable. */
+/** Reads every input; faults are added to `faults`, and the value is left out or marked as unusable. */
 export function readInputs(agent: Agent, faults: Fault[]): Inputs {
   const text = (name: InputName): string => {
     const value = withoutDecoration(agent.input(name));
@@ -147,7 +147,7 @@ export function readInputs(agent: Agent, faults: Fault[]): Inputs {
   };
 }
 
-/** What people bring along from where they copied a value: blanks that nobody sees, and quotation marks around it. */
+/** What is often copied along with a value: invisible blanks, and quotation marks around it. */
 function withoutDecoration(value: string): string {
   const text = value.replace(/^[\s\p{Cf}]+|[\s\p{Cf}]+$/gu, '');
   return /^(["'])[^"']*\1$/u.test(text) ? text.slice(1, -1).trim() : text;
@@ -180,7 +180,7 @@ function readAuthorityHost(text: string, faults: Fault[]): Pick<Inputs, 'authori
   }
 }
 
-/** Undefined for a source that there is not: then nothing can be said of what it needs. */
+/** Undefined for an unknown source: then the inputs that it needs are unknown. */
 function readSource(text: string, faults: Fault[]): CredentialSource | undefined {
   const source = credentialSources.find((candidate) => candidate.toLowerCase() === (text || 'azureRM').toLowerCase());
   if (source === undefined) {
@@ -239,7 +239,7 @@ function readClaims(text: string, faults: Fault[]): string | undefined {
       return json;
     }
   } catch {
-    // Told below, together with JSON that is no claims request.
+    // Reported below, together with JSON that is not a claims request.
   }
   faults.push('claims is neither a claims request (a JSON object of objects) nor the Base64 of one.');
   return undefined;

@@ -5,17 +5,19 @@ import { isRecord } from '../text/json.ts';
 import type { Secret } from '../text/secret.ts';
 import type { ExportKind } from './inputs.ts';
 
-/** The variables that AKS sets on a pod and that a step of this task may export over. */
+/** The variables that AKS sets on a pod and that a step of this task may override. */
 const names = ['AZURE_CLIENT_ID', 'AZURE_TENANT_ID', 'AZURE_AUTHORITY_HOST', 'AZURE_FEDERATED_TOKEN_FILE'] as const;
 export type PodVariable = (typeof names)[number];
 
-/** What AKS set on the pod that the agent runs in, as against pipeline variables of the same names. */
+/** The variables that AKS set on the agent's pod, as opposed to pipeline variables of the same names. */
 export interface Pod {
   /** The pod's own values. */
   readonly values: Readonly<Partial<Record<PodVariable, string>>>;
-  /** Those of which a pipeline variable hides what the pod may have. */
+  /** The names whose value of the pod is hidden by a pipeline variable. */
   readonly hidden: readonly PodVariable[];
-  /** What later steps need to know of the pod once a step has exported over its variables; undefined for no pod. */
+  /**
+   * What later steps need to know of the pod after a step has overridden its variables; undefined if there is no pod.
+   */
   readonly memory: string | undefined;
 }
 
@@ -23,9 +25,9 @@ export interface Pod {
 export const POD_MEMORY = 'EntraToken.Pod';
 
 /**
- * Reads the pod's variables. A step that exports for `workloadIdentity` hides them behind pipeline variables for the rest
- * of the job; it leaves word of them, with a code made with the job token. A step that merely prints does not have that
- * token, so it cannot make the code.
+ * Reads the pod's variables. A step that exports for `workloadIdentity` hides them behind pipeline variables for the
+ * rest of the job; it stores them in another variable, with an HMAC whose key is the job token. A step that merely
+ * prints does not have that token, so it cannot forge the HMAC.
  */
 export function readPod({ origins }: Pick<Agent, 'origins'>, jobToken: Secret | undefined): Pod {
   const recalled = recall(origins.environment(environmentName(POD_MEMORY))?.value, jobToken);
@@ -47,7 +49,7 @@ export function readPod({ origins }: Pick<Agent, 'origins'>, jobToken: Secret | 
   };
 }
 
-/** Leaves word of the pod for later steps, where an export hides its variables. */
+/** Stores the pod's values for later steps, if an export hides its variables. */
 export function rememberPod(
   exported: ReadonlySet<ExportKind>,
   { memory }: Pod,

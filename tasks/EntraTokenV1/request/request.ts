@@ -18,7 +18,7 @@ import {
 import { type Pod, readPod } from './pod.ts';
 import { readScopes, type ScopeLine } from './scopes.ts';
 
-/** What the step is asked to do, checked, with nothing left to look up in inputs or the environment. */
+/** What the step has to do, checked; nothing else is read from inputs or the environment. */
 export interface Request {
   readonly source: Source;
   readonly clientId: string;
@@ -52,7 +52,7 @@ export function readRequest(agent: Agent): Request {
   const faults: Fault[] = [];
   const inputs = readInputs(agent, faults);
   const identity = isWhole(inputs, faults) ? tryIdentity(inputs, { agent, job, pod }, faults) : undefined;
-  // Where the cloud stays open, the public cloud's presets still show the faults of the lines.
+  // If the cloud is unknown, the lines are still checked with the public cloud's presets.
   const ofScopes: string[] = [];
   const scopes = readScopes(
     inputs.scopes || defaultScope(inputs.credentialSource),
@@ -96,7 +96,7 @@ function together(faults: readonly Fault[]): Failure {
   );
 }
 
-/** True where the inputs name an identity, so that it can be looked at; false where something of it is missing. */
+/** True if the inputs name a complete identity, so that it can be read. */
 function isWhole(inputs: Inputs, faults: Fault[]): boolean {
   if (inputs.credentialSource === undefined) {
     return false;

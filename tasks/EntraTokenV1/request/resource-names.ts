@@ -2,10 +2,10 @@ import { sameResource } from '../endpoint/names.ts';
 import { type Cloud, type CloudName, type PresetName, presetNames } from './clouds.ts';
 
 /**
- * What tools call the resource of a preset besides the name that clouds.ts has for it, and in which cloud.
+ * The names by which tools request the resource of a preset besides that in clouds.ts, and in which cloud.
  *
- * Sources: azure-cli `cloud.py` (`endpoints.management`, which `az` asks for); for the application IDs, Microsoft Learn,
- * troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in.
+ * Sources: azure-cli `cloud.py` (`endpoints.management`, which `az` asks for); for the application IDs, Microsoft
+ * Learn, troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in.
  */
 const otherNames: readonly (readonly [PresetName, CloudName | 'every cloud', string])[] = [
   ['arm', 'AzureCloud', 'https://management.core.windows.net'],

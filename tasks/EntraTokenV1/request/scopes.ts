@@ -2,13 +2,13 @@ import { nearest } from '../text/nearest.ts';
 import { isHardToSee, printable, visible } from '../text/text.ts';
 import { type Cloud, type PresetName, presetNames } from './clouds.ts';
 
-/** One access token that the step is asked for. */
+/** One requested access token. */
 export interface ScopeLine {
-  /** The name under which its outputs are set; undefined for the one line that may go without. */
+  /** The name under which its outputs are set; undefined for the one line that needs no name. */
   readonly name: string | undefined;
   /** What Entra is asked for; always ends in `/.default`. */
   readonly scope: string;
-  /** The same as the user wrote it. */
+  /** The same, as the user wrote it. */
   readonly asked: string;
   /** Counted from 1, as an editor counts. */
   readonly line: number;
@@ -26,9 +26,8 @@ export function describeLine({ line, name, asked, scope }: ScopeLine): string {
 }
 
 /**
- * Reads the input `scopes`: one `[name =] scope` a line. Blank lines and comments do not count, and what people bring
- * from YAML is taken for what it means. Every fault is added to `faults` as a whole sentence; the result holds only the
- * lines that are right.
+ * Reads the input `scopes`: one `[name =] scope` a line. Blank lines and comments are ignored, and what is left over
+ * from YAML is accepted. Every fault is added to `faults` as a sentence; the result contains only the valid lines.
  */
 export function readScopes(text: string, cloud: Cloud, faults: string[]): ScopeLine[] {
   const lines: ScopeLine[] = [];
@@ -74,7 +73,7 @@ export function readScopes(text: string, cloud: Cloud, faults: string[]): ScopeL
   return lines;
 }
 
-/** A line without what carries no meaning: a comment, the dash of a list, quotation marks, a comma at the end. */
+/** A line without what has no meaning: a comment, the dash of a list, quotation marks, a comma at the end. */
 function withoutDecoration(raw: string): string {
   const text = trimmed(raw)
     .replace(/^#.*$|\s#.*$/u, '')
@@ -83,7 +82,7 @@ function withoutDecoration(raw: string): string {
   return unquoted(text);
 }
 
-/** Blanks of every kind, and what is invisible: text that was copied from a page has such around it. */
+/** Blanks of every kind and invisible characters, which text copied from a page has around it. */
 function trimmed(text: string): string {
   return text.replace(/^[\s\p{C}]+|[\s\p{C}]+$/gu, '');
 }
@@ -93,8 +92,8 @@ function unquoted(text: string): string {
 }
 
 /**
- * A resource URI may hold `=` itself, in a query; what precedes the sign is a name only where it has no `:` or `/`. The
- * colon of YAML is taken for the sign where a blank or a preset follows it.
+ * A resource URI may contain `=` itself, in a query; what precedes the sign is a name only if it has no `:` or `/`. A
+ * YAML colon counts as the sign if a blank or a preset follows it.
  */
 function split(line: string): { name: string | undefined; asked: string } {
   const [, before, after] = /^([^=:/]*)=(.*)$/su.exec(line) ?? yamlPair(line) ?? [];
@@ -118,7 +117,7 @@ function isPreset(asked: string): boolean {
   return presetOf(asked) !== undefined;
 }
 
-/** A delegated permission behind one of the well-known resources, such as `https://graph.microsoft.com/User.Read`. */
+/** A delegated permission of one of the well-known resources, such as `https://graph.microsoft.com/User.Read`. */
 function permissionIn(asked: string, { resources }: Cloud): string | undefined {
   const [, resource = '', permission] = /^(https:\/\/.+)\/([A-Za-z]+(?:[._][A-Za-z]+)+)$/.exec(asked) ?? [];
   return Object.values(resources).some((known) => known === resource) ? permission : undefined;
@@ -174,14 +173,14 @@ function resolvePreset(preset: PresetName, cloud: Cloud): { scope: string } | { 
   return { scope: withDefault(resource) };
 }
 
-/** Entra takes the suffix in lower case alone. */
+/** Entra accepts the suffix only in lower case. */
 function withoutDefault(asked: string): string {
   return asked.replace(/(?:\/\.default)+\/?$/i, '');
 }
 
 /**
- * `https://host/` becomes `https://host//.default`: Entra cuts off `/.default` and takes the rest as the audience, and
- * with a slash at its end that is another audience than without (azure-arm-rest builds the same).
+ * `https://host/` becomes `https://host//.default`: Entra removes `/.default` and uses the rest as the audience, and
+ * with and without a slash at its end are two audiences (azure-arm-rest does the same).
  */
 function withDefault(resource: string): string {
   return `${resource}/.default`;

@@ -16,18 +16,18 @@ import type { Request } from '../request/request.ts';
 import type { Mask } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
 
-/** A source that has given its first ID token, and gives one that lives whenever it is asked. */
+/** A source whose first ID token has arrived, and which returns a valid one at any time. */
 export interface OpenSource {
   /** The source really used. */
   readonly kind: CredentialSource;
   readonly first: IdToken;
-  /** How far the clock of Azure DevOps is ahead of ours, in milliseconds, where it said so. */
+  /** How far the clock of Azure DevOps is ahead of ours, in milliseconds, if known. */
   readonly skewMs: number | undefined;
-  /** Gives an ID token for an exchange: the same while it lives, then a fresh one. */
+  /** Returns an ID token for an exchange: the same while it is valid, then a new one. */
   readonly idToken: () => Promise<IdToken>;
-  /** The way to Entra: over the token proxy where the pod has an identity binding. */
+  /** Sends a request to Entra: through the token proxy if the pod has an identity binding. */
   readonly sendToEntra: Send;
-  /** What renews the ID token from outside this process; undefined where the kubelet does. */
+  /** The request by which another process renews the ID token; undefined if none is possible or needed. */
   readonly renewal: IdTokenRequest | undefined;
 }
 
@@ -37,13 +37,13 @@ export interface SourceSurroundings extends WireSurroundings {
   readonly warn: (message: string) => void;
 }
 
-/** A late-bound token is used while it has this long to live; so is a fetched one that lives for minutes. */
+/** A late-bound token is used if it is valid for this long; so is a requested one with a lifetime of minutes. */
 const LEAST_LIFE_MS = 60_000;
 
-/** A late-bound token that later steps get has half of its ten minutes before it. */
+/** A late-bound token for later steps must have half of its ten minutes left. */
 const HANDED_ON_MS = 300_000;
 
-/** Azure DevOps could not be asked at all. A refusal is not among these: it is final. */
+/** Azure DevOps could not be reached. A refusal is not among these: it is final. */
 const couldNotBeAsked: ReadonlySet<Code> = new Set<Code>([
   'ET_JOB_TOKEN_MISSING',
   'ET_DEVOPS_SERVER',
@@ -55,7 +55,7 @@ const couldNotBeAsked: ReadonlySet<Code> = new Set<Code>([
   'ET_PROXY',
 ]);
 
-/** Asks the source of the request for its first ID token. Throws a Failure. */
+/** Gets the first ID token from the source of the request. Throws a Failure. */
 export async function openSource(request: Request, surroundings: SourceSurroundings): Promise<OpenSource> {
   const { source } = request;
   if (source.kind === 'kubernetes') {
@@ -89,8 +89,8 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
 }
 
 /**
- * True where nobody but the connection says where Entra is, as with a private cloud. An earlier step that prints may have
- * made it say so; the ID token that the server issues for it then tells.
+ * True if only the connection names the authority, as with a private cloud. An earlier step that prints may have
+ * changed it; the ID token that the server issues for it then confirms or refutes it.
  */
 function isUnconfirmed({ authority, authorityIsNamed, cloud, job }: Request): boolean {
   return (
@@ -101,7 +101,7 @@ function isUnconfirmed({ authority, authorityIsNamed, cloud, job }: Request): bo
   );
 }
 
-/** Where no ID token came that could confirm the authority, AKS itself may have set it on the pod. */
+/** If no ID token arrived that could confirm the authority, AKS itself may have set it on the pod. */
 function mayTakePodToken(request: Request): boolean {
   const ofPod = request.pod.values.AZURE_AUTHORITY_HOST;
   return (
@@ -110,10 +110,10 @@ function mayTakePodToken(request: Request): boolean {
   );
 }
 
-/** The time that Azure DevOps has where the pod's token can stand in. Milliseconds. */
+/** The time limit for Azure DevOps if the pod's token can be used instead. Milliseconds. */
 const WITH_FALLBACK_MS = 15_000;
 
-/** Sends as always, but not for longer than that in all; and says so before the first wait. */
+/** Sends with that time limit, and says so before the first wait. */
 function hurried({ send, elapsed, log }: SourceSurroundings): Send {
   const start = elapsed();
   let isSaid = false;
@@ -129,7 +129,7 @@ function hurried({ send, elapsed, log }: SourceSurroundings): Send {
     send({ ...post, allTriesMs: Math.max(SHORTEST_TRY_MS, WITH_FALLBACK_MS - (elapsed() - start)), onRetry });
 }
 
-/** @param sendFirst the way of the first request, which may have less time than later ones */
+/** @param sendFirst sends the first request, which may have less time than later ones */
 async function openAzureDevOps(
   request: Request,
   sendFirst: Send,
@@ -138,7 +138,7 @@ async function openAzureDevOps(
   const { source, job } = request;
   const { send, mask, now } = surroundings;
   const connection = 'connection' in source ? source.connection : undefined;
-  // The token that came with the connection confirms nothing: a step that prints can change it as well.
+  // The late-bound token confirms nothing: a step that prints can change it as well.
   const stored = isUnconfirmed(request) ? undefined : connection?.lateBoundIdToken;
   const lateBound = stored && readIdToken(stored.reveal(), mask);
   const ask = (by: Send): ReturnType<typeof requestIdToken> => requestIdToken(idTokenRequest(request), by, mask);
@@ -160,11 +160,12 @@ async function openAzureDevOps(
     skewMs: first.skewMs,
     idToken: () => {
       const left = held.idToken.expiresAt - (now() + (held.skewMs ?? 0));
-      // One that had ended when it came is sent as well: another would be no better, and Entra says what is wrong.
+      // A token that had expired when it arrived is sent as well: another would be no better, and Entra names the
+      // cause.
       if (held.life <= 0 || left >= Math.min(LEAST_LIFE_MS, held.life / 4)) {
         return Promise.resolve(held.idToken);
       }
-      // Exchanges that run side by side wait for the same new token.
+      // Concurrent exchanges wait for the same new token.
       asking ??= renew().finally(() => {
         asking = undefined;
       });
@@ -175,7 +176,7 @@ async function openAzureDevOps(
   };
 }
 
-/** The token that came with the connection, where it has time enough for what is to be done with it; else a fresh one. */
+/** The late-bound token, if it is valid for long enough; else a new one. */
 async function firstOf(
   lateBound: IdToken | undefined,
   request: Request,
@@ -191,7 +192,7 @@ async function firstOf(
   try {
     return await ask();
   } catch (error) {
-    // Better a minute than none, where nobody can be asked for more.
+    // A short lifetime is better than no token, if no other can be requested.
     if (held !== undefined && left >= LEAST_LIFE_MS && error instanceof Failure && couldNotBeAsked.has(error.code)) {
       return held;
     }
@@ -217,7 +218,7 @@ function canBeAsked(job: Request['job']): boolean {
   return job.token !== undefined && !job.isServer && 'url' in job.idTokenAddress;
 }
 
-/** What Azure DevOps is asked with, or the Failure that says why it cannot be asked. */
+/** The parameters of the request to Azure DevOps, or the Failure that says why it is not possible. */
 function idTokenRequest({ source, job }: Request): IdTokenRequest {
   if (job.token === undefined) {
     throw new Failure('ET_JOB_TOKEN_MISSING', 'The job has no token for Azure DevOps.');
