@@ -1,7 +1,7 @@
 /**
  * The check of who imports whom in the task. `npm run check` runs it; it fails on an import that goes back up, on an
- * import between the programs on top, on a second file that imports one of the three libraries, and on a file outside
- * of `origins/` that reads the environment.
+ * import between the programs on top, on a second file that imports one of the three libraries, on any other library,
+ * and on a file outside of `origins/` that reads the environment.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -36,7 +36,9 @@ const environmentFolder = 'origins';
 
 /** `process.env` in its spellings, `{ env } = process`, and the module that has it too. */
 const readsEnvironment =
-  /\bprocess\s*(?:\?\.|\.|(?:\?\.)?\[\s*['"`])\s*env\b|\benv\b[^;{}]*\}\s*=\s*process\b|['"](?:node:)?process['"]/;
+  /\bprocess\s*(?:\?\.|\.|(?:\?\.)?\[\s*['"`])\s*env\b|\benv\b[^;{}]*\}\s*=\s*(?:\w+\s*\??\.\s*)?process\b|['"`](?:node:)?process['"`]/;
+
+const imported = /(?:^(?:import|export)\b(?:[^'"`;]*?\bfrom)?|\bimport\s*\(|\brequire\s*\()\s*(['"`])([\w@.:/-]+)\1/gm;
 
 /** On top, only the story may be loaded by a program; programs never load each other. */
 const story = 'run.ts';
@@ -60,10 +62,14 @@ export function wrongImports(sources: ReadonlyMap<string, string>): string[] {
     if (readsEnvironment.test(text) && !file.startsWith(`${environmentFolder}/`)) {
       faults.push(`${file} reads the environment; only ${environmentFolder}/ may`);
     }
-    for (const [, specifier = ''] of text.matchAll(/(?:\bfrom|\bimport\s*\(|\bimport|\brequire\s*\()\s*'([^']+)'/g)) {
-      const library = Object.keys(importers).find((name) => specifier === name || specifier.startsWith(`${name}/`));
-      if (library !== undefined && importers[library] !== file) {
-        faults.push(`${file} imports ${specifier}; only ${importers[library]} may`);
+    for (const [, , specifier = ''] of text.matchAll(imported)) {
+      if (!/^(?:node:|\.)/.test(specifier)) {
+        const library = Object.keys(importers).find((name) => specifier === name || specifier.startsWith(`${name}/`));
+        if (library === undefined) {
+          faults.push(`${file} imports ${specifier}, which is none of the libraries of the task`);
+        } else if (importers[library] !== file) {
+          faults.push(`${file} imports ${specifier}; only ${importers[library]} may`);
+        }
       }
       if (specifier.startsWith('.')) {
         const target = relative('/', join('/', dirname(file), specifier)).replaceAll('\\', '/');

@@ -28,8 +28,11 @@ describe('who imports whom in the task', () => {
       /only agent\/agent\.ts/,
     ],
     ['a part of the REST client', 'source/source.ts', "import 'azure-devops-node-api/x.js';", /only id-token/],
+    ['what a library brings along', 'run.ts', "import 'typed-rest-client/Handlers.js';", /none of the libraries/],
+    ['other quotation marks', 'run.ts', 'const x = await import(`@azure/msal-node`);', /only exchange/],
     ['a look at the environment', 'network/pool.ts', "process.env['X'];", /network\/pool\.ts reads the environment/],
     ['another spelling of it', 'main.ts', 'const { env } = process;', /main\.ts reads the environment/],
+    ['a longer one', 'main.ts', 'const { env: e } = globalThis.process;', /main\.ts reads the environment/],
     ['a folder that nobody placed', 'odds/ends.ts', '', /has no place in the order/],
   ];
   for (const [reason, file, text, said] of broken) {
