@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isTransientAnswer, refusal } from '../../tasks/EntraTokenV1/exchange/refusal.ts';
 import { EntraRefusal } from '../../tasks/EntraTokenV1/failure/failure.ts';
-import type { Answer } from '../../tasks/EntraTokenV1/network/wire.ts';
+import type { Answer } from '../../tasks/EntraTokenV1/network/post.ts';
 import './build-constants.ts';
 
 function answer(body: unknown, status = 400, headers: Answer['headers'] = {}): Answer {

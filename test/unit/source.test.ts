@@ -8,7 +8,7 @@ import { loadExchange } from '../../tasks/EntraTokenV1/exchange/exchange.ts';
 import type { Code } from '../../tasks/EntraTokenV1/failure/catalogue.ts';
 import { Failure } from '../../tasks/EntraTokenV1/failure/failure.ts';
 import { readIdToken } from '../../tasks/EntraTokenV1/id-token/id-token.ts';
-import type { Answer, Post } from '../../tasks/EntraTokenV1/network/wire.ts';
+import type { Answer, Post } from '../../tasks/EntraTokenV1/network/post.ts';
 import { readRequest } from '../../tasks/EntraTokenV1/request/request.ts';
 import { openSource, type SourceSurroundings } from '../../tasks/EntraTokenV1/source/source.ts';
 import { signJwt } from '../cloud/keys.ts';

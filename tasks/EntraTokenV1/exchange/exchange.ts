@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { ConfidentialClientApplication, INetworkModule, NetworkRequestOptions } from '@azure/msal-node';
 import { Failure } from '../failure/failure.ts';
 import type { IdToken } from '../id-token/id-token.ts';
-import type { Answer, Send } from '../network/wire.ts';
+import type { Answer } from '../network/post.ts';
+import type { Send } from '../network/wire.ts';
 import { type Mask, Secret } from '../text/secret.ts';
 import { isTransientAnswer, parse, refusal, saysError } from './refusal.ts';
 

@@ -1,7 +1,7 @@
 import { type Code, codeOfAadsts, knownAadsts } from '../failure/catalogue.ts';
 import { EntraRefusal, Failure } from '../failure/failure.ts';
+import type { Answer } from '../network/post.ts';
 import { isTransientStatus } from '../network/retry.ts';
-import type { Answer } from '../network/wire.ts';
 import { isRecord } from '../text/json.ts';
 
 /** The JSON object of a body; undefined if it is none. */

@@ -4,8 +4,9 @@ import { AdoHttpClient, AdoRestClient } from 'azure-devops-node-api/AdoHttpClien
 import { BearerCredentialHandler } from 'azure-devops-node-api/handlers/bearertoken.js';
 import { codeOfDevOpsNumber } from '../failure/catalogue.ts';
 import { Failure } from '../failure/failure.ts';
+import type { Answer } from '../network/post.ts';
 import { isTransientStatus } from '../network/retry.ts';
-import type { Answer, Send } from '../network/wire.ts';
+import type { Send } from '../network/wire.ts';
 import { isRecord } from '../text/json.ts';
 import type { Mask, Secret } from '../text/secret.ts';
 import { type IdToken, readIdToken } from './id-token.ts';
