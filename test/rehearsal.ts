@@ -123,8 +123,8 @@ function buildVariables({ branch = 'main', variables = {} }: RunInputs): Record<
   };
 }
 
-/** The names of Azure DevOps and Entra, which the agent reaches through the rehearsal's proxy. */
-function realNames(cloud: Cloud): Pick<JobOptions, 'collectionUri' | 'connections' | 'variables'> {
+/** A job by the real names of Azure DevOps and Entra, which only a proxy of the local cloud leads to. */
+export function realNames(cloud: Cloud): Pick<JobOptions, 'collectionUri' | 'connections' | 'variables'> {
   const collectionUri = `https://dev.azure.com/${cloud.job.organization}/`;
   const named = new Map(
     Object.entries(authorityHost).map(([name, host]) => [

@@ -7,8 +7,8 @@ import { type Network, proxyFor, readNetwork } from './network/settings.ts';
 import { agentTrust } from './network/trust.ts';
 import { createWire } from './network/wire.ts';
 import { explain, type WayToEntra } from './publish/explain.ts';
-import { type ExportFacts, exportFacts } from './publish/exports.ts';
-import { type Provided, provideForLaterSteps } from './publish/later-steps.ts';
+import { exportFacts } from './publish/exports.ts';
+import { provideForLaterSteps } from './publish/later-steps.ts';
 import { publish } from './publish/outputs.ts';
 import { reportFederation, reportIdentity, reportRetirement, reportTokens } from './publish/report.ts';
 import { reportEndpoint } from './publish/report-endpoint.ts';
@@ -64,7 +64,7 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
   reportDetails(agent.variable('System.Debug')?.toLowerCase() === 'true');
   reportTokens(tokens, request.job.stepName, surroundings.now(), agent);
   const facts = exportFacts(request, source);
-  const provided = await provide(request, source, facts, network, agent, surroundings);
+  const provided = await provideForLaterSteps(request, source, facts, network, agent, surroundings);
   if (provided.endpoint !== undefined) {
     reportEndpoint(provided.endpoint, request.job, agent);
   }
@@ -73,20 +73,6 @@ export async function run(agent: Agent, surroundings: Surroundings): Promise<voi
     setExports(facts, provided.tokenFile, agent);
     rememberPod(facts.kinds, request.pod, agent);
   }
-}
-
-async function provide(
-  request: Request,
-  source: OpenSource,
-  facts: ExportFacts,
-  network: Network,
-  agent: Agent,
-  surroundings: Surroundings,
-): Promise<Provided> {
-  if (request.exports.size === 0 && request.endpoint.size === 0) {
-    return { tokenFile: undefined, endpoint: undefined };
-  }
-  return provideForLaterSteps(request, source, facts, network, agent, surroundings);
 }
 
 /** The pod's token may be sent to the proxy of an identity binding, and then nothing is sent to Entra directly. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JobResult, StepResult } from './job-result.ts';
+import { emptyResult, type JobResult, type StepResult } from './job-result.ts';
 import type { LineKind } from './log.ts';
 import { renderer, summary, takesColours } from './render.ts';
 
@@ -112,15 +112,9 @@ describe('summary', () => {
     attachments: [],
   };
   const job: JobResult = {
+    ...emptyResult(),
     result: 'Failed',
     steps: [step, { ...step, name: 'Bash', displayName: 'Bash', result: 'Skipped', issues: [], durationMs: 1 }],
-    log: [],
-    variables: {},
-    outputs: {},
-    orphans: [],
-    leftover: [],
-    unexpanded: [],
-    jobs: {},
   };
 
   it('lists each step with its result, its duration and its first error', () => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { missing } from '../missing.ts';
+import { realNames } from '../rehearsal.ts';
 import { type DebianProxy, type DebianProxyOptions, programOf, startSquid, startTinyproxy } from './debian-proxy.ts';
-import { realNames } from './real-names.ts';
 import { faultsOf, runStep } from './run-step.ts';
 
 const start: Record<'squid' | 'tinyproxy', (program: string, options: DebianProxyOptions) => Promise<DebianProxy>> = {

@@ -10,7 +10,7 @@ import { createAuthority } from '../cloud/certificates.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { type HttpProxy, type ProxyBehaviour, startProxy } from '../cloud/proxy.ts';
 import { everySecond } from '../every-second.ts';
-import { realNames } from './real-names.ts';
+import { realNames } from '../rehearsal.ts';
 import { Clouds, type Ended, faultsOf, runStep, type StepOptions } from './run-step.ts';
 
 /** The networks that self-hosted agents live in, by the agent's own settings and by those of its environment. */

@@ -9,8 +9,7 @@ import { stringify } from 'yaml';
 import { type JobOptions, type JobResult, runJob } from '../agent/job.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { type HttpProxy, startProxy } from '../cloud/proxy.ts';
-import { realNames } from '../hostile/real-names.ts';
-import { rehearsalOptions } from '../rehearsal.ts';
+import { realNames, rehearsalOptions } from '../rehearsal.ts';
 import { type Strangers, startStrangers } from './strangers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'allowed-'));

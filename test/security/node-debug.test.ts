@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startCloud } from '../cloud/cloud.ts';
 import { startProxy } from '../cloud/proxy.ts';
-import { realNames } from '../hostile/real-names.ts';
 import { runStep } from '../hostile/run-step.ts';
+import { realNames } from '../rehearsal.ts';
 
 const cloud = await startCloud();
 const user = { username: 'agent of corp', password: 'p@ss:w/rd-7' };

@@ -26,16 +26,6 @@ export const endpoint: Section = {
   },
 };
 
-/** One case: a pass where it throws nothing. */
-async function judge(about: string, report: Report, run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-    report.judge(about, []);
-  } catch (error) {
-    report.judge(about, [error instanceof Error ? error.message : String(error)]);
-  }
-}
-
 /** Ends a job, after which neither a process nor a port is left. */
 async function end(job: ServedJob): Promise<void> {
   const { orphans } = await job.release();
@@ -59,7 +49,7 @@ async function throughOutages(seconds: number, report: Report): Promise<void> {
     idTokenLifetimeSeconds: ID_TOKEN_SECONDS,
     accessTokenLifetimeSeconds: ACCESS_TOKEN_SECONDS,
   });
-  await judge(`${CLIENTS} clients for ${seconds} s through outages of both services`, report, async () => {
+  await report.attempt(`${CLIENTS} clients for ${seconds} s through outages of both services`, async () => {
     const job = await serveJob(
       cloud,
       servingStep('scopes: |', '  arm', '  kv = keyVault', 'exportEnvironment: tokenFile'),
@@ -150,7 +140,7 @@ const kinds: readonly Begin[] = [
 async function tenThousand({ version, path, skip }: AgentNode, report: Report): Promise<void> {
   if (skip !== false) return report.note(skip);
   const cloud = await startCloud();
-  await judge(`ten thousand requests, a thousand of them side by side, Node ${version}`, report, async () => {
+  await report.attempt(`ten thousand requests, a thousand of them side by side, Node ${version}`, async () => {
     const job = await serveJob(cloud, servingStep('scopes: arm'), { node: { node20: path, node24: path } });
     const all = async (count: number): Promise<void> => {
       for (let times = 0; times < count; times++) assert.equal((await askAccessToken(job)).status, 200);

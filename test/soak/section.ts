@@ -37,6 +37,16 @@ export class Report {
     else this.failed(`${about}\n${wrong.map((fault) => `      ${fault.slice(0, 500)}`).join('\n')}`);
   }
 
+  /** One case: a pass if it throws nothing. */
+  async attempt(about: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+      this.judge(about, []);
+    } catch (error) {
+      this.judge(about, [error instanceof Error ? error.message : String(error)]);
+    }
+  }
+
   passed(count = 1): void {
     this.passes += count;
     this.#progress();

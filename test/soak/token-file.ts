@@ -28,21 +28,11 @@ export const tokenFile: Section = {
   },
 };
 
-/** One case: a pass where it throws nothing. */
-async function judge(about: string, report: Report, run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-    report.judge(about, []);
-  } catch (error) {
-    report.judge(about, [error instanceof Error ? error.message : String(error)]);
-  }
-}
-
 /** A minute and more of reading as fast as one can, through a dozen renewals and more. */
 async function reads({ version, path, skip }: AgentNode, report: Report): Promise<void> {
   if (skip !== false) return report.note(skip);
   const cloud = await startCloud({ idTokenLifetimeSeconds: 10 });
-  await judge(`a reader for seventy seconds, Node ${version}`, report, async () => {
+  await report.attempt(`a reader for seventy seconds, Node ${version}`, async () => {
     const job = await holdJob(cloud, exportingStep, { node: { node20: path, node24: path } });
     try {
       const { reads: count, tokens, ...wrong } = await readFast(job.tokenFile, 70);
@@ -78,7 +68,7 @@ async function outages(report: Report): Promise<void> {
   const all = Object.entries(kinds).flatMap(([kind, begin]) => BEGINNINGS.map((at) => ({ kind, begin, at })));
   await sideBySide(all, all.length, async ({ kind, begin, at }) => {
     const cloud = await startCloud({ idTokenLifetimeSeconds: LIFE_SECONDS });
-    await judge(`an outage of half a life (${kind}) that begins at ${at} of it`, report, async () => {
+    await report.attempt(`an outage of half a life (${kind}) that begins at ${at} of it`, async () => {
       const job = await holdJob(cloud);
       const poll = pollTokens(job.tokenFile);
       try {
@@ -125,7 +115,7 @@ async function endings(cloud: Cloud, cases: number, report: Report): Promise<voi
   }));
   const ended = { before: 0, withFile: 0, slowest: 0 };
   for (const { ending, delayMs } of [...cancels, ...kills]) {
-    await judge(`${ending} after ${delayMs} ms`, report, async () => {
+    await report.attempt(`${ending} after ${delayMs} ms`, async () => {
       const { tookMs, beforeItBegan, hadFile } = await endStep(cloud, ending, delayMs);
       ended.before += beforeItBegan ? 1 : 0;
       ended.withFile += hadFile ? 1 : 0;
@@ -145,7 +135,7 @@ async function agents(cloud: Cloud, count: number, report: Report): Promise<void
     return { step, delayMs: Math.round((index / count) * (step === 'hold' ? 400 : SPAN_MS)) } as const;
   });
   for (const moment of moments) {
-    await judge(`the agent killed ${moment.delayMs} ms after the start of ${moment.step}`, report, async () => {
+    await report.attempt(`the agent killed ${moment.delayMs} ms after the start of ${moment.step}`, async () => {
       await killAgent(cloud, moment);
     });
   }

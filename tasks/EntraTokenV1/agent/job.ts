@@ -1,14 +1,8 @@
 import { Failure } from '../failure/failure.ts';
 import { Secret } from '../text/secret.ts';
+import { tryUrl } from '../text/url.ts';
 import type { Agent } from './agent.ts';
-import {
-  isLoopback,
-  type Organization,
-  organizationOf,
-  readOrganization,
-  tryUrl,
-  whoeverSetIt,
-} from './organization.ts';
+import { isLoopback, type Organization, organizationOf, readOrganization, whoeverSetIt } from './organization.ts';
 
 /** What the step knows of the job that it runs in. */
 export interface Job {

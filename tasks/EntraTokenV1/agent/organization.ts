@@ -1,6 +1,7 @@
 import { Failure } from '../failure/failure.ts';
 import { environmentName } from '../origins/environment.ts';
 import { printable } from '../text/text.ts';
+import { tryUrl } from '../text/url.ts';
 import type { Agent } from './agent.ts';
 
 /**
@@ -114,13 +115,4 @@ function upperFirst(text: string): string {
  */
 export function whoeverSetIt({ origins }: Agent, name: string): string | undefined {
   return origins.environment(environmentName(name))?.value;
-}
-
-/** The address that a text is; undefined for any other text. */
-export function tryUrl(text: string | undefined): URL | undefined {
-  try {
-    return new URL(text ?? '');
-  } catch {
-    return undefined;
-  }
 }

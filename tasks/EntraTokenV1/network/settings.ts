@@ -3,6 +3,7 @@ import { Failure } from '../failure/failure.ts';
 import type { Origins } from '../origins/origins.ts';
 import { Secret } from '../text/secret.ts';
 import { printable } from '../text/text.ts';
+import { tryUrl } from '../text/url.ts';
 import { type ClientCertificate, readAuthorities, readClientCertificate, shownFile } from './certificate-files.ts';
 
 /** A proxy and the credentials for it. */
@@ -224,14 +225,6 @@ function hide(texts: readonly string[], { mask, guard }: Pick<NetworkFacts, 'mas
 
 function base64(text: string): string {
   return Buffer.from(text).toString('base64');
-}
-
-function tryUrl(text: string): URL | null {
-  try {
-    return new URL(text);
-  } catch {
-    return null;
-  }
 }
 
 function decode(text: string): string {

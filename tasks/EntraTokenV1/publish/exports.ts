@@ -1,4 +1,4 @@
-import type { TokenFile } from '../request/identity.ts';
+import { podFileOf } from '../request/identity.ts';
 import type { ExportKind } from '../request/inputs.ts';
 import type { Request } from '../request/request.ts';
 import type { OpenSource } from '../source/source.ts';
@@ -31,12 +31,8 @@ export function exportFacts(request: Request, source: OpenSource): ExportFacts {
     subscriptionId: ownSubscription(request),
     serviceConnectionId: connection?.id,
     fromAzureDevOps: source.kind !== 'kubernetes',
-    isBound: source.kind === 'kubernetes' && podBinding(request)?.proxy !== undefined,
+    isBound: source.kind === 'kubernetes' && podFileOf(request.source)?.binding.proxy !== undefined,
   };
-}
-
-function podBinding({ source }: Request): TokenFile['binding'] | undefined {
-  return (source.kind === 'kubernetes' ? source.file : source.fallback)?.binding;
 }
 
 /** The connection's subscription, which belongs to the connection's tenant and to no other. */

@@ -11,6 +11,7 @@ import { folderVariable, newTokenFolder, removeTokenFolder, tokenFileIn } from '
 import { ADDRESS, paths } from '../endpoint/address.ts';
 import { Failure } from '../failure/failure.ts';
 import type { Network } from '../network/settings.ts';
+import { podFileOf, type TokenFile } from '../request/identity.ts';
 import type { Request } from '../request/request.ts';
 import { resourceNames } from '../request/resource-names.ts';
 import type { OpenSource } from '../source/source.ts';
@@ -31,8 +32,8 @@ export interface Endpoint {
 }
 
 /**
- * Makes what was asked for to outlive the step: a token file where a tool reads one, the endpoint, and the background
- * process that serves both. Sets no output and no variable. Throws a Failure.
+ * Makes what was asked for to outlive the step, if anything: a token file where a tool reads one, the endpoint, and
+ * the background process that serves both. Sets no output and no variable. Throws a Failure.
  */
 export async function provideForLaterSteps(
   request: Request,
@@ -169,11 +170,8 @@ function sourceOrders(request: Request, source: OpenSource): SourceOrders {
   return { kind: 'azureDevOps', ...source.renewal, jobToken: source.renewal.jobToken.reveal() };
 }
 
-function podSource({ source }: Request, { kind }: OpenSource) {
-  if (kind !== 'kubernetes') {
-    return undefined;
-  }
-  return source.kind === 'kubernetes' ? source.file : source.fallback;
+function podSource({ source }: Request, { kind }: OpenSource): TokenFile | undefined {
+  return kind === 'kubernetes' ? podFileOf(source) : undefined;
 }
 
 function podTokenFile(request: Request, source: OpenSource): string | undefined {

@@ -1,5 +1,6 @@
 import { Failure } from '../failure/failure.ts';
 import { printable } from '../text/text.ts';
+import { tryUrl } from '../text/url.ts';
 
 /**
  * Reads the address of an Entra authority down to its origin. A path is not part of it (the tenant follows), but
@@ -37,12 +38,4 @@ export function tenantInAuthority(text: string): string | undefined {
   return tryUrl(text)
     ?.pathname.split('/')
     .find((segment) => segment !== '');
-}
-
-function tryUrl(text: string): URL | undefined {
-  try {
-    return new URL(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -22,6 +22,11 @@ export interface TokenFile {
   readonly binding: BindingVariables;
 }
 
+/** The pod's token file of a source: its own, or that of its fallback. */
+export function podFileOf(source: Source): TokenFile | undefined {
+  return source.kind === 'kubernetes' ? source.file : source.fallback;
+}
+
 /** The identity whose tokens are requested, and where. */
 export interface Identity {
   readonly source: Source;
