@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { upperCaseNames } from '../../tasks/EntraTokenV1/origins/environment.ts';
 import { type OriginFacts, type Origins, readOrigins } from '../../tasks/EntraTokenV1/origins/origins.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'origins-'));
@@ -75,6 +76,21 @@ describe('whose a value of the environment is', () => {
     const origins = read({ environment, platform: 'win32' });
     environment['SystemRoot'] = 'D:\\evil';
     assert.equal(origins.machine('SYSTEMROOT'), 'C:\\Windows');
+  });
+
+  it('has the name that task-lib looks for on Windows, in whatever case a process set it before', () => {
+    const given = { Input_Scopes: 'arm', secret_x: 's', Endpoint_Auth_1: '{}', Path: 'C:', INPUT_CLAIMS: '{}' };
+    const [windows, linux] = [{ ...given }, { ...given }];
+    upperCaseNames(windows, 'win32');
+    upperCaseNames(linux, 'linux');
+    assert.deepEqual(windows, {
+      INPUT_SCOPES: 'arm',
+      SECRET_X: 's',
+      ENDPOINT_AUTH_1: '{}',
+      Path: 'C:',
+      INPUT_CLAIMS: '{}',
+    });
+    assert.deepEqual(linux, given);
   });
 
   it('is nothing for an empty text', () => {

@@ -11,6 +11,22 @@ export function copyEnvironment(live: Readonly<NodeJS.ProcessEnv>, platform: Nod
   return { names: [...values.keys()], get: (name) => values.get(key(name)) };
 }
 
+/** What task-lib looks for by walking through the names. */
+const WALKED = /^(?:INPUT|ENDPOINT|SECRET|SECUREFILE)_/i;
+
+/**
+ * Gives the names that task-lib looks for their upper case. Windows keeps a name in the case in which it was first set,
+ * by whatever process; the library finds it by the case of the agent alone.
+ */
+export function upperCaseNames(live: NodeJS.ProcessEnv, platform: NodeJS.Platform): void {
+  for (const [name, value] of platform === 'win32' ? Object.entries(live) : []) {
+    if (WALKED.test(name) && name !== name.toUpperCase()) {
+      delete live[name];
+      live[name.toUpperCase()] = value;
+    }
+  }
+}
+
 /** Who set a value of the environment: the machine and the author of the step, or a variable of the pipeline. */
 export type Owner = 'machine' | 'pipeline';
 

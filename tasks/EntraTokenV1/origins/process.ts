@@ -1,4 +1,4 @@
-import { environmentName } from './environment.ts';
+import { environmentName, upperCaseNames } from './environment.ts';
 import { type Origins, readOrigins } from './origins.ts';
 
 /** The origins of this process. Read before task-lib, which removes the lists of variables from the environment. */
@@ -25,6 +25,7 @@ function workingFolder(): string | undefined {
  * because it writes what it loads to the debug log.
  */
 export function prepareEnvironment(origins: Origins): ReadonlyMap<string, string> {
+  upperCaseNames(process.env, process.platform);
   // It fails on an invalid list, about which the step has its own message.
   if (origins.variables.areForged) {
     process.env['VSTS_PUBLIC_VARIABLES'] = '[]';
