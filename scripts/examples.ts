@@ -1,6 +1,6 @@
 import type { Entered } from './form.ts';
 
-/** What the pictures of the form show for each source: entries that work, with the names of the rehearsal's connections. */
+/** What the pictures of the form show for each source: entries that work, with the names of the local cloud's connections. */
 export const formExamples: Readonly<Record<string, Entered>> = {
   azureRM: {
     credentialSource: 'azureRM',

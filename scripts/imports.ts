@@ -40,8 +40,8 @@ const readsEnvironment =
 
 const imported = /(?:^(?:import|export)\b(?:[^'"`;]*?\bfrom)?|\bimport\s*\(|\brequire\s*\()\s*(['"`])([\w@.:/-]+)\1/gm;
 
-/** On top, only the story may be loaded by a program; programs never load each other. */
-const story = 'run.ts';
+/** The one file on top that a program may import: the sequence of the step. Programs never import each other. */
+const sequence = 'run.ts';
 
 const task = join(root, 'tasks', 'EntraTokenV1');
 
@@ -73,7 +73,7 @@ export function wrongImports(sources: ReadonlyMap<string, string>): string[] {
       }
       if (specifier.startsWith('.')) {
         const target = relative('/', join('/', dirname(file), specifier)).replaceAll('\\', '/');
-        if (levelOf(target) > levelOf(file) || (isOnTop(file) && isOnTop(target) && target !== story)) {
+        if (levelOf(target) > levelOf(file) || (isOnTop(file) && isOnTop(target) && target !== sequence)) {
           faults.push(`${file} imports ${target}, which comes after it`);
         }
       }

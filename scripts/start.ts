@@ -216,7 +216,7 @@ async function run(cloud: Cloud, { file: given, debug, inputs }: Arguments): Pro
   const show = renderer({ write: (text) => process.stdout.write(text), colours });
   process.stdout.write(`${bold(`Entra token: a local run of ${shown}`)}
 
-The extension, packaged as users install it, runs on a local agent. A local cloud stands in for Azure DevOps, Microsoft
+The extension, packaged as users install it, runs on a local agent. A local cloud replaces Azure DevOps, Microsoft
 Entra and the API that is called; nothing leaves this machine. The step asks Azure DevOps who the job is (an ID token),
 has Entra exchange that for access tokens, and hands them to the later steps. Here is the log as a pipeline shows it.
 `);

@@ -276,7 +276,7 @@ test('where the pod’s token stands ready, Azure DevOps has fifteen seconds in 
   );
   for (const { onRetry } of [...ready.posts, ...ready.posts]) onRetry?.();
   assert.deepEqual(ready.logged, [
-    'A Kubernetes token file is there: it stands in where Azure DevOps gives no answer within 15 s.',
+    'A Kubernetes token file exists: it is used if Azure DevOps does not respond within 15 s.',
   ]);
   const alone = open([fresh(600_000)], { environment: { AZURE_FEDERATED_TOKEN_FILE: '/nowhere' } });
   await alone.source;

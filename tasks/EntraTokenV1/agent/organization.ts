@@ -38,7 +38,7 @@ export function readOrganization(agent: Agent): Organization | undefined {
     const counts = first?.organization.kind !== 'services' || organization.kind !== 'server';
     if (!counts) {
       agent.log(
-        `${upperFirst(where)} names ${shown(url)}, which is no host of Azure DevOps Services, and is passed over.`,
+        `${upperFirst(where)} names ${shown(url)}, which is not a host of Azure DevOps Services and is ignored.`,
       );
     }
     return counts;

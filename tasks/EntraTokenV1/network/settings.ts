@@ -63,8 +63,8 @@ export function readNetwork(facts: NetworkFacts): Network {
   for (const name of foreign) {
     facts.log(
       `${name} is a pipeline variable and names a file of the job (${shownFile(facts.origins.environment(name)?.value)}), ` +
-        'so it is not trusted. Authorities count from the agent’s configuration (--sslcacert), from the machine, or from ' +
-        'a file outside of the job’s folders.',
+        'so it is not trusted. Authorities are trusted from the agent’s configuration (--sslcacert), from the machine, or ' +
+        'from a file outside of the job’s folders.',
     );
   }
   return {
@@ -89,8 +89,8 @@ function readSkip({ variable, origins, log }: NetworkFacts): boolean {
     const why =
       files === undefined ? 'the agent’s own files cannot be read here' : 'the agent’s own files do not say so';
     log(
-      `Agent.SkipCertValidation is not followed, because ${why}: certificates are checked. An authority counts from ` +
-        'NODE_EXTRA_CA_CERTS, on the machine or with a file outside of the job’s folders.',
+      `Agent.SkipCertValidation is ignored, because ${why}: certificates are validated. To trust an authority, set ` +
+        'NODE_EXTRA_CA_CERTS on the machine, or to a file outside of the job’s folders.',
     );
   }
   return files?.skipsCertificateValidation === true;

@@ -123,7 +123,7 @@ function kubernetesIdentity(inputs: Inputs, { agent, pod }: Told, faults: Fault[
   }
   if (inputs.authorityHost === undefined && pod.hidden.includes('AZURE_AUTHORITY_HOST')) {
     agent.log(
-      'AZURE_AUTHORITY_HOST is a pipeline variable, which is not followed; the input authorityHost names another.',
+      'AZURE_AUTHORITY_HOST is a pipeline variable and is ignored; to use another authority, set the input authorityHost.',
     );
   }
   const host = pod.values.AZURE_AUTHORITY_HOST;

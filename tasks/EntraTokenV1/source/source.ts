@@ -76,7 +76,7 @@ export async function openSource(request: Request, surroundings: SourceSurroundi
     }
     if (!mayTakePodToken(request)) {
       surroundings.log(
-        `The pod’s token does not stand in: only the connection names ${printable(request.authority, 100)}. The input authorityHost can.`,
+        `The pod’s token is not used instead: only the connection names ${printable(request.authority, 100)}. Set the input authorityHost to allow it.`,
       );
       throw error;
     }
@@ -120,7 +120,7 @@ function hurried({ send, elapsed, log }: SourceSurroundings): Send {
   const onRetry = (): void => {
     if (!isSaid) {
       log(
-        `A Kubernetes token file is there: it stands in where Azure DevOps gives no answer within ${WITH_FALLBACK_MS / 1000} s.`,
+        `A Kubernetes token file exists: it is used if Azure DevOps does not respond within ${WITH_FALLBACK_MS / 1000} s.`,
       );
     }
     isSaid = true;
