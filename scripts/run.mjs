@@ -44,6 +44,13 @@ function install(folder) {
   return installed.status ?? 1;
 }
 
+/** The versions of Node that some tests need. */
+function installOldNodes() {
+  if (install(join('test', 'old-nodes')) !== 0) {
+    process.stderr.write('The tests that need an old Node are skipped.\n');
+  }
+}
+
 /** Arguments for a TypeScript file. */
 function typescript(file, ...args) {
   return [
@@ -56,7 +63,6 @@ function typescript(file, ...args) {
 
 const [command = '', ...args] = process.argv.slice(2);
 const biome = join('node_modules', '@biomejs', 'biome', 'bin', 'biome');
-const oldNodes = join('test', 'old-nodes');
 const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
 
 const commands = {
@@ -74,9 +80,7 @@ const commands = {
   },
   format: () => node([biome, 'check', '--write', '.']),
   test: () => {
-    if (install(oldNodes) !== 0) {
-      process.stderr.write('The tests that need an old Node are skipped.\n');
-    }
+    installOldNodes();
     commands.check();
     node(typescript('scripts/package.ts', '--quiet'));
     node(typescript('scripts/test.ts', ...args));
@@ -94,6 +98,8 @@ const commands = {
     commands.audit();
   },
   soak: () => {
+    // Two of its sections are the tests of `npm test`.
+    installOldNodes();
     node(typescript('scripts/package.ts', '--quiet', '--if-changed'));
     node(typescript('test/soak/soak.ts', ...args));
   },
