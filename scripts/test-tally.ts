@@ -36,9 +36,12 @@ export class Tally {
     this.#heardOf.add(test.file ?? '');
     const known = this.#pending.get(keyOf(test));
     if (known !== undefined) known.open -= 1;
-    if (typeof test.skip === 'string' && test.skip !== '') {
-      this.#skipped.set(test.skip, [...(this.#skipped.get(test.skip) ?? []), title]);
-    }
+    if (typeof test.skip === 'string' && test.skip !== '') this.#skip(test.skip, title);
+  }
+
+  /** A file of which no test is run, where there is a reason. */
+  leftOut(file: string, reason: string | undefined): void {
+    if (reason !== undefined) this.#skip(reason, `${this.#relative(file)}: all of it`);
   }
 
   /** What should have run and did not: files of which no test was heard, and tests that never came to an end. */
@@ -54,6 +57,10 @@ export class Tally {
   /** Of the tests that were left out, each reason with those it was given for. */
   get skipped(): ReadonlyMap<string, readonly string[]> {
     return this.#skipped;
+  }
+
+  #skip(reason: string, title: string): void {
+    this.#skipped.set(reason, [...(this.#skipped.get(reason) ?? []), title]);
   }
 
   /** The process of a file counts as a test as well, named after the file. */

@@ -13,6 +13,52 @@ const first = ['hostile', 'later-steps', 'task'];
 /** Folders whose files are quick and need no process each: loading what they share takes longer than they do. */
 const together = ['agent', 'cloud', 'unit'];
 
+/**
+ * What is left out on Windows, by folder or file below `test`, and why. What of it runs the task is run there under Wine,
+ * by an agent on Linux: `npm run soak -- windows`.
+ */
+const notOnWindows: Readonly<Record<string, string>> = {
+  ...allFor('Windows shows nobody what is in the environment of a process', ['later-steps', 'endpoint']),
+  ...allFor('its scripts are Bash', [
+    'adoption/documents-run.test.ts',
+    'adoption/first-run.test.ts',
+    'agent/job-commands.test.ts',
+    'agent/job-environment.test.ts',
+    'agent/job-stages.test.ts',
+    'hostile/leaks.test.ts',
+    'security/allowed.test.ts',
+    'security/printing-step.test.ts',
+    'task/examples.test.ts',
+    'task/mismatch.test.ts',
+    'task/outputs.test.ts',
+    'unit/missing-credential.test.ts',
+  ]),
+  ...allFor('it makes symbolic links, which Windows lets administrators do', [
+    'cloud/kubernetes.test.ts',
+    'cloud/libraries.test.ts',
+    'task/identity-binding.test.ts',
+    'task/sources.test.ts',
+    'unit/earlier-versions.test.ts',
+    'unit/origins.test.ts',
+    'unit/pod-token.test.ts',
+  ]),
+  ...allFor('it ends processes by signals', ['agent/process.test.ts']),
+  ...allFor('it opens a port again that it has just closed, or waits for what a closed connection says', [
+    'cloud/faults.test.ts',
+    'hostile/network.test.ts',
+  ]),
+};
+
+function allFor(reason: string, places: readonly string[]): Record<string, string> {
+  return Object.fromEntries(places.map((place) => [place, reason]));
+}
+
+/** Why a file is left out on this system; undefined where it is run. */
+function whyLeftOut(file: string): string | undefined {
+  const place = relative(join(root, 'test'), file).replaceAll('\\', '/');
+  return process.platform === 'win32' ? (notOnWindows[place] ?? notOnWindows[dirname(place)]) : undefined;
+}
+
 /** Every file of tests but the long ones, which `npm run soak` runs. */
 function allTests(): string[] {
   const folders = readdirSync(join(root, 'test'), { withFileTypes: true })
@@ -78,7 +124,8 @@ for (const name of ['NODE_EXTRA_CA_CERTS', 'HTTPS_PROXY', 'https_proxy', 'HTTP_P
 }
 
 const given = process.argv.slice(2);
-const files = given.length > 0 ? given.map((file) => resolve(root, file)) : allTests();
+const wanted = given.length > 0 ? given.map((file) => resolve(root, file)) : allTests();
+const files = wanted.filter((file) => whyLeftOut(file) === undefined);
 const late = await lateTests(files);
 if (late.length > 0) {
   process.stderr.write(`${late.join('\n')}\n`);
@@ -88,6 +135,7 @@ const tally = new Tally((file) => relative(root, file));
 /** A file that has not ended after so long never will, and is a failure. Milliseconds. */
 const timeout = 20 * 60_000;
 const tests = run({ files: given.length > 0 ? files : processes(files), concurrency: 4, timeout });
+for (const file of wanted) tally.leftOut(file, whyLeftOut(file));
 tests.on('test:enqueue', (test) => tally.enqueued(test));
 tests.on('test:complete', (test) => tally.completed(test));
 tests.on('test:fail', () => {

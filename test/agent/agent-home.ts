@@ -36,7 +36,8 @@ export function nodesOf(
   }
   const node20 = node?.node20 ?? machine?.node.node20 ?? process.execPath;
   const node24 = node?.node24 ?? machine?.node.node24 ?? process.execPath;
-  if (machine !== undefined || !hasAgentFiles) {
+  // On Windows, only administrators make symbolic links.
+  if (machine !== undefined || !hasAgentFiles || process.platform === 'win32') {
     return (handler) => (handler === 'Node24' && useNode24 ? node24 : node20);
   }
   const place = placeNodes(home, { node20_1: node20, node24 });

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 /** The variable by which the agent finds the processes of a job. */
 export const LOOKUP_ID = 'VSTS_PROCESS_LOOKUP_ID';
@@ -8,15 +9,63 @@ export interface ProcessName {
   name: string;
 }
 
-/** All processes that can be seen. Only Linux is supported; elsewhere none are. */
-export function listProcesses(): ProcessName[] {
-  if (process.platform !== 'linux') return [];
+/** A process as the system shows it. */
+export interface SeenProcess extends ProcessName {
+  readonly arguments: readonly string[];
+  /** The environment that it was started in, as `NAME=value`. */
+  readonly environment: readonly string[];
+}
+
+/** Why tests that look at processes are not run here; false where they are. */
+export const unseenProcesses: string | false =
+  process.platform === 'win32' && 'Windows shows nobody what is in the environment of a process';
+
+/** All processes that can be seen, without those that have ended and are only waited for; on Windows none. */
+export function seeProcesses(): SeenProcess[] {
+  if (process.platform === 'win32') return [];
+  if (!hasProc()) return readPs(spawnSync('ps', PS, { encoding: 'utf8', maxBuffer: 2 ** 26 }).stdout);
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((entry) => {
-      const name = read(`/proc/${entry}/comm`)?.trim();
-      return name === undefined ? [] : [{ pid: Number(entry), name }];
-    });
+    .flatMap((entry) => seeProcess(Number(entry)) ?? []);
+}
+
+/** A process by its number; undefined where it has ended, or may not be looked at. */
+export function seeProcess(pid: number): SeenProcess | undefined {
+  if (!hasProc()) return seeProcesses().find((process) => process.pid === pid);
+  const name = read(`/proc/${pid}/comm`)?.trim();
+  const environment = listOf(pid, 'environ');
+  return name === undefined || environment.length === 0
+    ? undefined
+    : { pid, name, arguments: listOf(pid, 'cmdline'), environment };
+}
+
+/** Whether the system shows its processes as files; macOS does not. */
+export function hasProc(): boolean {
+  return existsSync('/proc/self');
+}
+
+/** All processes, whole lines, each with its environment (macOS: ps). */
+const PS = ['-axww', '-E', '-o', 'pid=,command='];
+
+/**
+ * What `ps` of macOS prints: a number, the arguments and, where it is the same user's, the environment, all with blanks
+ * between them. What has the form of a variable, and all that follows it, is taken for the environment.
+ */
+export function readPs(text: string): SeenProcess[] {
+  return text.split('\n').flatMap((line) => {
+    const [, pid, command = ''] = /^ *(\d+) (.*)$/.exec(line) ?? [];
+    if (pid === undefined) return [];
+    const words = command.split(' ').filter((word) => word !== '');
+    const first = words.findIndex((word, index) => index > 0 && /^[A-Za-z_]\w*=/.test(word));
+    const end = first < 0 ? words.length : first;
+    const name = (words[0] ?? '').split('/').at(-1) ?? '';
+    return [{ pid: Number(pid), name, arguments: words.slice(0, end), environment: words.slice(end) }];
+  });
+}
+
+/** All processes that can be seen, by name. */
+export function listProcesses(): ProcessName[] {
+  return seeProcesses().map(({ pid, name }) => ({ pid, name }));
 }
 
 /**
@@ -29,10 +78,9 @@ export function killOrphans(
   onKill: (orphan: ProcessName) => void,
 ): ProcessName[] {
   const known = new Set(before.map(({ pid, name }) => `${pid}_${name}`));
-  const orphans = listProcesses().filter(
-    ({ pid, name }) =>
-      !known.has(`${pid}_${name}`) && isMarked(listOf(pid, 'environ'), listOf(pid, 'cmdline'), lookupId),
-  );
+  const orphans = seeProcesses()
+    .filter((one) => !known.has(`${one.pid}_${one.name}`) && isMarked(one.environment, one.arguments, lookupId))
+    .map(({ pid, name }) => ({ pid, name }));
   for (const orphan of orphans) {
     onKill(orphan);
     try {
@@ -56,7 +104,7 @@ export function isMarked(environment: readonly string[], commandLine: readonly s
 const WINDOWS_PROGRAMS = /\\(node|icacls)\.exe$/;
 
 function listOf(pid: number, name: 'environ' | 'cmdline'): string[] {
-  return read(`/proc/${pid}/${name}`)?.split('\0') ?? [];
+  return (read(`/proc/${pid}/${name}`)?.split('\0') ?? []).filter((text) => text !== '');
 }
 
 function read(path: string): string | undefined {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -225,7 +225,7 @@ test('its background process is started with the options for TLS of the step, an
       const names = background?.environment.map((entry) => entry.split('=')[0]);
       assert.deepEqual(names?.sort(), ['OPENSSL_CONF', 'VSTS_PROCESS_LOOKUP_ID']);
       assert.equal((await askAccessToken(job)).status, 200);
-      assert.ok(readFileSync(`/proc/${background?.pid}/cmdline`, 'utf8').includes('--jitless'));
+      assert.ok(background?.arguments.includes('--jitless'));
     },
     options,
   );

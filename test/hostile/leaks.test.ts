@@ -315,7 +315,9 @@ describe('what a step leaves behind', () => {
     clouds.lend(async (cloud) => {
       const look = [
         '  - bash: |',
-        "      for process in $(pgrep -f background.js); do tr '\\0' '\\n' < /proc/$process/environ; tr '\\0' '\\n' < /proc/$process/cmdline; done",
+        '      if [ -d /proc/self ]; then for process in $(pgrep -f background.js); do',
+        "        cat /proc/$process/environ /proc/$process/cmdline | tr '\\0' '\\n'; done",
+        '      else ps -axww -E -o pid=,command= | grep background.js; fi',
         '      find "$(Agent.TempDirectory)"',
         '    name: look',
       ].join('\n');

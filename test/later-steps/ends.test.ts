@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -10,12 +19,12 @@ import { type JobOptions, type JobResult, runJob, type StepResult } from '../age
 import { LOOKUP_ID } from '../agent/orphans.ts';
 import { type Cloud, startCloud } from '../cloud/cloud.ts';
 import { whyMissing } from '../missing.ts';
-import { notOnWindows, onWindows } from '../on-windows.ts';
+import { notOnWindows } from '../on-windows.ts';
 import { jobVariables, rehearsalOptions } from '../rehearsal.ts';
 import { type Ending, endStep, printedBy } from './ended-step.ts';
 import { exportingStep, holdJob } from './held-job.ts';
 import { killAgent, type Moment } from './killed-agent.ts';
-import { PATIENCE_MS, processesOf, refreshersOf, seen, within } from './processes.ts';
+import { hasProc, PATIENCE_MS, processesOf, refreshersOf, seen, within } from './processes.ts';
 
 let cloud: Cloud;
 let scratch: string;
@@ -104,19 +113,22 @@ test('where the main step never ran, post-job finds nothing to do and says nothi
   assertCleanEnd(result, lookupId);
 });
 
+/** The reason to leave out what needs Linux. */
+const noProc = !hasProc() && 'Linux alone has /proc';
+
+/** The Node that runs the step is gone when the step, in its last act, starts another process with it. */
+const vanishing = [
+  'copy="$(mktemp -d)/node"',
+  'ln "$NODE" "$copy" 2>/dev/null || cp "$NODE" "$copy"',
+  'exec 9< "$copy"',
+  'rm -r "$(dirname "$copy")"',
+  'exec /proc/self/fd/9 "$@"',
+].join('\n');
+
 test('where the main step failed after it had written the file, nothing is left either', {
-  skip: noScripts,
+  skip: noScripts || noProc,
 }, async () => {
-  // The Node that runs the step is gone when the step, in its last act, starts another process with it.
-  const lines = ['copy="$(mktemp -d)/node"', 'ln "$NODE" "$copy" 2>/dev/null || cp "$NODE" "$copy"', '"$copy" "$@" &'];
-  const shim = shellScript(
-    [
-      ...lines,
-      'until [ "$(readlink /proc/$!/exe)" = "$copy" ]; do sleep 0.01; done',
-      'rm -r "$(dirname "$copy")"',
-      'wait $!',
-    ].join('\n'),
-  );
+  const shim = shellScript(vanishing);
   const { result, lookupId } = await runSteps(exportingStep, throughShim(shim));
   assert.equal(result.result, 'Failed');
   assert.match(result.log.join('\n'), /ET_REFRESHER/);
@@ -127,19 +139,12 @@ test('where the main step failed after it had written the file, nothing is left 
   assertCleanEnd(result, lookupId);
 });
 
-test('a second attempt succeeds on an agent that refuses to set an output twice', { skip: noScripts }, async () => {
+test('a second attempt succeeds on an agent that refuses to set an output twice', {
+  skip: noScripts || noProc,
+}, async () => {
   const mark = join(scratch, 'first-attempt');
   const shim = shellScript(
-    [
-      `if [ -e '${mark}' ]; then exec "$NODE" "$@"; fi`,
-      `touch '${mark}'`,
-      'copy="$(mktemp -d)/node"',
-      'ln "$NODE" "$copy" 2>/dev/null || cp "$NODE" "$copy"',
-      '"$copy" "$@" &',
-      'until [ "$(readlink /proc/$!/exe)" = "$copy" ]; do sleep 0.01; done',
-      'rm -r "$(dirname "$copy")"',
-      'wait $!',
-    ].join('\n'),
+    [`if [ -e '${mark}' ]; then exec "$NODE" "$@"; fi`, `touch '${mark}'`, vanishing].join('\n'),
   );
   const options = throughShim(shim);
   const { result, lookupId } = await runSteps(`${exportingStep.trimEnd()}\n  retryCountOnTaskFailure: 1\n`, {
@@ -229,12 +234,9 @@ test('an agent that is killed takes a step with it that waits for a service', as
   }
 });
 
-/** Where no process can be looked at, one that ends in the second after a step counts as a script around Node. */
-const AFTER_SCRIPT_MS = 1500;
-
 const agentKillings: readonly Moment[] = [
   { step: 'entra', delayMs: 350 },
-  ...[0, 100, 800].map((ms) => ({ step: 'hold' as const, delayMs: onWindows ? ms + AFTER_SCRIPT_MS : ms })),
+  ...[0, 100, 800].map((delayMs) => ({ step: 'hold' as const, delayMs })),
 ];
 test('an agent that is killed takes the background process with it, at whatever moment', async () => {
   const [step, ...later] = await Promise.all([
@@ -277,6 +279,7 @@ test('a script around Node that ends with the step does not take the background 
 /** Whether this user may make a container of the simplest kind. */
 const noContainers =
   noScripts ||
+  noProc ||
   whyMissing('unshare') ||
   (spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status !== 0 &&
     'this user may not make a process namespace (unshare --pid needs root)');
@@ -301,14 +304,24 @@ test('in a container, where nothing is above what starts the step, the backgroun
   }
 });
 
-/** Node as on macOS: with no /proc, in a mount namespace of its own. */
+/**
+ * Node as on macOS: with no /proc, in a mount namespace of its own, and a `ps` that needs none and tells the name of a
+ * process's program.
+ */
 function withoutProc(...before: string[]): Partial<JobOptions> {
-  const script = 'mount -t tmpfs none /proc && exec "$NODE" "$@"';
+  const folder = mkdtempSync(join(scratch, 'without-proc-'));
+  const [proc, ps] = [join(folder, 'proc'), join(folder, 'ps')];
+  mkdirSync(proc);
+  writeFileSync(ps, `#!/bin/sh\n[ "$*" = "-o comm= -p $4" ] && echo "/agent/bin/$(cat ${proc}/$4/comm)"\n`, {
+    mode: 0o755,
+  });
+  const script = `mount --bind /proc ${proc} && mount --bind ${ps} /bin/ps && mount -t tmpfs none /proc && exec "$NODE" "$@"`;
   return throughShim(shellScript([...before, `unshare --mount bash -c '${script}' bash "$@"`].join(' ')));
 }
 
 const noNamespaces =
   noScripts ||
+  noProc ||
   whyMissing('unshare') ||
   (spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/proc']).status !== 0 &&
     'this user may not make a mount namespace (unshare --mount needs root)');
@@ -340,7 +353,8 @@ describe('on a system that shows no processes, as macOS', { skip: noNamespaces, 
     const { node } = withoutProc('exec');
     const moments: readonly Moment[] = [
       { step: 'entra', delayMs: 350 },
-      { step: 'hold', delayMs: AFTER_SCRIPT_MS },
+      { step: 'hold', delayMs: 0 },
+      { step: 'hold', delayMs: 300 },
     ];
     const options = { ...(node === undefined ? {} : { node }), environment: { NODE: process.execPath } };
     const running = await Promise.all(moments.map((moment) => killAgent(cloud, moment, options)));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,10 @@ export async function killAgent(
   const workFolder = join(folder, '_work');
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   const script = fileURLToPath(new URL('agent-process.ts', import.meta.url));
-  const agent = spawn(process.execPath, ['--import', tsx, script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // By its name alone the task knows the worker where the system shows nothing else of a process.
+  const worker = join(folder, 'Agent.Worker');
+  symlinkSync(process.execPath, worker);
+  const agent = spawn(worker, ['--import', tsx, script], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => agent.once('exit', resolve));
   const at = `the agent killed ${JSON.stringify(moment)}`;
   if ('asking' in moment) cloud.faults = [{ service: moment.asking, do: { kind: 'silence' } }];

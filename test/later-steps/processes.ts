@@ -1,21 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isMarked } from '../agent/orphans.ts';
+import { hasProc, isMarked, type SeenProcess, seeProcesses } from '../agent/orphans.ts';
 
-/** A process as /proc shows it. */
-export interface SeenProcess {
-  readonly pid: number;
-  readonly arguments: readonly string[];
-  /** The environment that it was started in, as `NAME=value`. */
-  readonly environment: readonly string[];
-}
+export { hasProc, type SeenProcess, seeProcess as seen, unseenProcesses } from '../agent/orphans.ts';
 
 /** The processes that carry a job's mark, without those that have ended and are only waited for. */
 export function processesOf(lookupId: string): SeenProcess[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((entry) => seen(Number(entry)) ?? [])
-    .filter((process) => isMarked(process.environment, process.arguments, lookupId));
+  return seeProcesses().filter((process) => isMarked(process.environment, process.arguments, lookupId));
 }
 
 /** The background processes of a job. */
@@ -30,26 +22,21 @@ export function taskProcessesOf(lookupId: string): SeenProcess[] {
   );
 }
 
-/** A process by its number; undefined where it has ended, or may not be looked at. */
-export function seen(pid: number): SeenProcess | undefined {
-  try {
-    const list = (file: string): string[] =>
-      readFileSync(`/proc/${pid}/${file}`, 'utf8')
-        .split('\0')
-        .filter((text) => text !== '');
-    const environment = list('environ');
-    return environment.length === 0 ? undefined : { pid, arguments: list('cmdline'), environment };
-  } catch {
-    return undefined;
-  }
-}
-
-/** Peak and present memory in KiB, and processor time in clock ticks. Throws where the process has ended. */
+/** Present memory in KiB, and processor time in hundredths of a second. Throws where the process has ended. */
 export function useOf(pid: number): { readonly rssKiB: number; readonly ticks: number } {
+  if (!hasProc()) return useByPs(pid);
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return { rssKiB: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]), ticks: Number(fields[11]) + Number(fields[12]) };
+}
+
+/** The same as macOS tells it: `29184   0:00.21`. */
+function useByPs(pid: number): ReturnType<typeof useOf> {
+  const { stdout } = spawnSync('ps', ['-o', 'rss=,time=', '-p', String(pid)], { encoding: 'utf8' });
+  const [, rss, minutes, seconds] = /^ *(\d+) +(?:\d+:)*?(\d+):([\d.]+)/.exec(stdout) ?? [];
+  if (rss === undefined) throw new Error(`there is no process ${pid}`);
+  return { rssKiB: Number(rss), ticks: Math.round((Number(minutes) * 60 + Number(seconds)) * 100) };
 }
 
 /** Far more than anything needs that is waited for, so that a busy machine does not decide. Milliseconds. */
@@ -60,7 +47,8 @@ export async function within(milliseconds: number, holds: () => boolean): Promis
   const end = performance.now() + milliseconds;
   while (!holds()) {
     if (performance.now() > end) return holds();
-    await sleep(20);
+    // `ps` is a program of its own.
+    await sleep(hasProc() ? 20 : 200);
   }
   return true;
 }

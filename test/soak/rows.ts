@@ -7,7 +7,10 @@ export const rows: Section = {
   about: 'the tests of npm test, with every row of their tables',
   size: 1,
   async run(_cases, report) {
-    const { counts, wrong } = runTests('rows.log', { ENTRA_TOKEN_TEST_ROWS: 'all' });
+    const { counts, wrong } = await runTests({
+      log: 'rows.log',
+      environment: { ENTRA_TOKEN_TEST_ROWS: 'all' },
+    });
     for (const line of counts) report.note(line);
     report.judge('the tests', wrong);
   },

@@ -24,7 +24,7 @@ export const steady: Section = {
     const loops = Array.from({ length: BUSY_LOOPS }, () => spawn(process.execPath, ['-e', BUSY], { stdio: 'ignore' }));
     try {
       for (let run = 1; run <= cases; run++) {
-        const { wrong, counts, seconds } = runTests(`steady-${run}.log`);
+        const { wrong, counts, seconds } = await runTests({ log: `steady-${run}.log` });
         report.note(`run ${run}: ${counts.join(', ')}; ${seconds.toFixed(0)} s, load ${loadavg()[0]?.toFixed(1)}`);
         report.judge(`run ${run}`, wrong);
       }

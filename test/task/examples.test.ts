@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { root } from '../../scripts/layout.ts';
 import { credentialSources } from '../../tasks/EntraTokenV1/request/inputs.ts';
+import { seeProcesses } from '../agent/orphans.ts';
 import { startCloud } from '../cloud/cloud.ts';
 import { whyMissing } from '../missing.ts';
 import { runPipelineFile } from '../rehearsal.ts';
@@ -185,15 +186,7 @@ test('each source has an example, and each example is here and says in its first
 
 /** The processes of this machine that have a token among their arguments; none where it has no list of them. */
 function argumentsThatHold(token: string): string[] {
-  if (!existsSync('/proc')) return [];
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((pid) => {
-      try {
-        const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        return text.includes(token) ? [text.slice(0, 60)] : [];
-      } catch {
-        return [];
-      }
-    });
+  return seeProcesses()
+    .map((process) => process.arguments.join(' '))
+    .flatMap((text) => (text.includes(token) ? [text.slice(0, 60)] : []));
 }

@@ -16,6 +16,7 @@ const orders: Orders = {
   folder,
   step: undefined,
   job: { agent: { pid: process.pid, startTime: undefined }, withStepMs: 0 },
+  systemRoot: undefined,
   network: {
     proxy: undefined,
     bypass: { hosts: [] },

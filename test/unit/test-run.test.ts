@@ -58,6 +58,9 @@ test('tests that begin and do not end are lost, as often as their line is run', 
   tally.completed({ ...row, name: 'one' });
   // The process of the file, which is no test.
   tally.enqueued({ ...row, name: '/a.test.ts' });
+  tally.leftOut('/c.test.ts', undefined);
+  tally.leftOut('/d.test.ts', 'its scripts are Bash');
+  assert.deepEqual([...tally.skipped], [['its scripts are Bash', ['d.test.ts: all of it']]]);
   assert.deepEqual(tally.lost(['/a.test.ts', '/b.test.ts']), [
     'b.test.ts: none of its tests ran',
     'a.test.ts: one: it did not end',

@@ -3,10 +3,13 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../scripts/layout.ts';
-import { nodeFolder, windowsFolder, wineEnvironment } from './wine.ts';
+import { nodeFolder, type WindowsNode, windowsFolder, wineEnvironment } from './wine.ts';
 
-/** Node for Windows, as npm has it. */
-const NODE_VERSIONS = { 20: '20.20.2', 24: '24.21.0' } as const;
+/** Node for Windows, as npm has it; of the older ones it has few. */
+const NODE_VERSIONS = { 10: '10.5.0', 16: '16.20.2', 20: '20.20.2', 24: '24.21.0' } as const;
+const installed = [10, 16, 20, 24] as const;
+
+const { WINEPREFIX: prefix = '' } = wineEnvironment;
 
 /** A parser of PowerShell, for whose syntax nothing else is at hand. */
 const PARSER = ['web-tree-sitter@0.27.2', 'tree-sitter-powershell@0.26.4'];
@@ -26,7 +29,7 @@ export interface WindowsVersions {
 
 /**
  * Makes a Windows of its own in the build folder: Wine and a compiler from Debian, Node from npm, one Wine prefix, and the
- * two small programs of this folder. What is there already is not made again. Throws where something cannot be had.
+ * small programs of this folder. What is there already is not made again. Throws where something cannot be had.
  */
 export function installWindows(): WindowsVersions {
   const missing = Object.entries(DEBIAN).filter(([program]) => spawnSync('which', [program]).status !== 0);
@@ -36,7 +39,7 @@ export function installWindows(): WindowsVersions {
     run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages]);
   }
   mkdirSync(windowsFolder, { recursive: true });
-  for (const version of [20, 24] as const) installNode(version);
+  for (const version of installed) installNode(version);
   // Without the prefix, npm takes the repository for the place to install to.
   run('npm', [
     'install',
@@ -48,13 +51,15 @@ export function installWindows(): WindowsVersions {
     '--legacy-peer-deps',
     ...PARSER,
   ]);
-  compile('worker');
-  compile('hold');
+  compile('worker', join(windowsFolder, 'Agent.Worker.exe'));
+  compile('hold', join(windowsFolder, 'hold.exe'));
+  compile('environment', join(windowsFolder, 'environment.exe'));
   installPrefix();
+  compile('tasklist', join(prefix, 'drive_c', 'windows', 'system32', 'tasklist.exe'));
   return {
     wine: run('wine', ['--version']).trim(),
     windows: wine('cmd', '/c', 'ver').trim(),
-    nodes: ([20, 24] as const).map((version) => wine(join(nodeFolder(version), 'node.exe'), '--version').trim()),
+    nodes: installed.map((version) => wine(join(nodeFolder(version), 'node.exe'), '--version').trim()),
   };
 }
 
@@ -63,7 +68,7 @@ export function endWindows(): void {
   spawnSync('wineserver', ['-k'], { env: { ...process.env, ...wineEnvironment } });
 }
 
-function installNode(version: 20 | 24): void {
+function installNode(version: WindowsNode): void {
   const folder = nodeFolder(version);
   const stamp = join(folder, 'version');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === NODE_VERSIONS[version]) return;
@@ -90,7 +95,6 @@ function withoutPlaceholders(binary: Buffer): Buffer {
 }
 
 function installPrefix(): void {
-  const { WINEPREFIX: prefix = '' } = wineEnvironment;
   if (!existsSync(join(prefix, 'system.reg'))) {
     run('wineboot', ['--init']);
     run('winecfg', ['-v', 'win10']);
@@ -100,10 +104,11 @@ function installPrefix(): void {
   mkdirSync(join(prefix, 'drive_c', 'users', 'agent', 'AppData', 'Local', 'Temp'), { recursive: true });
 }
 
-function compile(name: string): void {
+function compile(name: string, program: string): void {
+  rmSync(program, { force: true });
   const file = join(root, 'test', 'windows', `${name}.c`);
   const options = ['-O2', '-Wall', '-Wextra', '-Wno-cast-function-type', '-municode'];
-  run('x86_64-w64-mingw32-gcc-posix', [...options, '-o', join(windowsFolder, `${name}.exe`), file]);
+  run('x86_64-w64-mingw32-gcc-posix', [...options, '-o', program, file]);
 }
 
 function wine(...args: string[]): string {

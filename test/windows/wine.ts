@@ -19,8 +19,8 @@ export const wineEnvironment: Environment = {
   WINEDEBUG: '-all',
   // Names of files are UTF-8.
   LC_ALL: 'C.UTF-8',
-  // Nothing that would ask for a desktop.
-  WINEDLLOVERRIDES: 'winemenubuilder.exe=d;mscoree=d;mshtml=d',
+  // Nothing that would ask for a desktop; and the program of this folder for the one of Wine, which does nothing.
+  WINEDLLOVERRIDES: 'winemenubuilder.exe=d;mscoree=d;mshtml=d;tasklist.exe=n',
 };
 
 /** The drive D: is the folder for temporary files; Z: is everything. */
@@ -84,12 +84,15 @@ export function wineMachine(version: 20 | 24): Machine {
   };
 }
 
-/** Where the agent for Windows has one of its two. */
-export function nodeFolder(version: 20 | 24): string {
-  return join(windowsFolder, 'agent', 'externals', version === 24 ? 'node24' : 'node20_1', 'bin');
+/** The versions of Node for Windows that are there. */
+export type WindowsNode = 10 | 16 | 20 | 24;
+
+/** Where the agent for Windows has one of its own. */
+export function nodeFolder(version: WindowsNode): string {
+  return join(windowsFolder, 'agent', 'externals', version === 20 ? 'node20_1' : `node${version}`, 'bin');
 }
 
-function nodeOnWindows(version: 20 | 24): string {
+function nodeOnWindows(version: WindowsNode): string {
   return pathThere(join(nodeFolder(version), 'node.exe'));
 }
 
@@ -101,7 +104,7 @@ class WineWorker implements Worker {
 
   constructor(lookupId: string) {
     this.#mark = `${LOOKUP_ID}=${lookupId}`;
-    this.#process = spawn('wine', [join(windowsFolder, 'worker.exe')], {
+    this.#process = spawn('wine', [join(windowsFolder, 'Agent.Worker.exe')], {
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], [LOOKUP_ID]: lookupId, ...wineEnvironment },
       stdio: ['pipe', 'pipe', 'ignore'],
     });

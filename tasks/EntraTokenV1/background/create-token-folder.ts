@@ -35,6 +35,8 @@ function closeOnWindows(folder: string, systemRoot = 'C:\\Windows'): void {
   const icacls = join(systemRoot, 'System32', 'icacls.exe');
   const { error, status, signal } = spawnSync(icacls, [folder, '/inheritance:r', '/grant:r', '*S-1-3-4:(OI)(CI)F'], {
     windowsHide: true,
+    // Nothing of the job's, whose connections and secrets stand in the environment of the step.
+    env: { SystemRoot: systemRoot },
     stdio: 'ignore',
     timeout: ICACLS_MS,
   });

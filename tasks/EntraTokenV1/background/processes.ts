@@ -35,7 +35,10 @@ export interface JobMark {
  */
 const CONTAINER_MS = 5000;
 
-/** Where no process can be looked at, it may be a script around Node. Short, for an agent may die as well. Milliseconds. */
+/**
+ * Where no process can be looked at, it may be a script around Node, unless it has the name of the agent's worker
+ * (worker.ts). Short, for an agent may die as well. Milliseconds.
+ */
 const SCRIPT_MS = 1000;
 
 /**

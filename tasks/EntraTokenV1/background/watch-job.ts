@@ -3,6 +3,7 @@ import { isAskedToEnd } from './end-process.ts';
 import type { Orders } from './orders.ts';
 import { isRunning, showsProcesses } from './processes.ts';
 import { removeTokenFolder } from './token-folder.ts';
+import { isWorker } from './worker.ts';
 
 /** How often the folder and the job's processes are looked at; oftener where post-job can send no signal. Milliseconds. */
 const LOOK_MS = showsProcesses() ? 500 : 100;
@@ -13,12 +14,20 @@ const LOOK_MS = showsProcesses() ? 500 : 100;
  * @param onLook called each time when the job still runs, and before the end where post-job asks for it
  */
 export function watchJob(
-  { folder, step, job }: Pick<Orders, 'folder' | 'step' | 'job'>,
+  { folder, step, job, systemRoot }: Pick<Orders, 'folder' | 'step' | 'job' | 'systemRoot'>,
   elapsed: () => number,
   onLook: () => void,
 ): void {
   let stepEndedAt: number | undefined;
+  let agentEndedAt: number | undefined;
+  /** In which time after the step the agent's end says nothing; undefined while that is asked. */
+  let withStepMs = showsProcesses() ? job.withStepMs : undefined;
   let isAgentWatched = true;
+  if (withStepMs === undefined) {
+    void isWorker(job.agent.pid, systemRoot).then((is) => {
+      withStepMs = is ? 0 : job.withStepMs;
+    });
+  }
   const look = (): void => {
     if (!isThere(folder)) {
       process.exit(0);
@@ -30,8 +39,11 @@ export function watchJob(
     if (step !== undefined && stepEndedAt === undefined && !isRunning(step)) {
       stepEndedAt = elapsed();
     }
-    if (isAgentWatched && !isRunning(job.agent)) {
-      if (stepEndedAt === undefined || elapsed() - stepEndedAt > job.withStepMs) {
+    if (agentEndedAt === undefined && !isRunning(job.agent)) {
+      agentEndedAt = elapsed();
+    }
+    if (isAgentWatched && agentEndedAt !== undefined && withStepMs !== undefined) {
+      if (stepEndedAt === undefined || agentEndedAt - stepEndedAt >= withStepMs) {
         removeTokenFolder(folder);
         process.exit(0);
       }

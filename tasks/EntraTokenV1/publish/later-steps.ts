@@ -78,6 +78,7 @@ export async function provideForLaterSteps(
       folder,
       step: markProcess(process.pid),
       job,
+      systemRoot: agent.origins.machine('SystemRoot'),
       network: networkOrders(network),
       source: sourceOrders(request, source),
       file: keepsFresh ? file : undefined,
