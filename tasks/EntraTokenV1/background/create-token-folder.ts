@@ -6,12 +6,12 @@ import { errorCode, Failure } from '../failure/failure.ts';
 /**
  * Makes the folder of a token file, for the agent's user alone. Throws ET_TOKEN_FILE, and on Windows
  * ET_TOKEN_FILE_ACCESS.
- * @param systemRoot where Windows is, as the machine says: a program of it is run
+ * @param systemRoot the folder of Windows, as the machine names it: a program in it is run
  */
 export function createTokenFolder(folder: string, systemRoot: string | undefined): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
-    // What the process masks may take away from the mode.
+    // The umask of the process may have removed bits of the mode.
     chmodSync(folder, 0o700);
   } catch (error) {
     const code = errorCode(error) ?? 'no error code';
@@ -22,14 +22,14 @@ export function createTokenFolder(folder: string, systemRoot: string | undefined
   }
 }
 
-/** Far more than it takes. Milliseconds. */
+/** Much longer than it takes. Milliseconds. */
 const ICACLS_MS = 15_000;
 
 /**
- * Windows has no modes: a new folder takes over whom its parent lets in, and below C:\ that is every user. The grants
- * that it took over are removed, and one is made: to whoever owns what is in the folder. S-1-3-4 is that owner in every
- * language and domain (Microsoft: well-known SIDs, OWNER RIGHTS). Wine keeps no access lists; azure-pipelines.yml looks at
- * this one on Windows.
+ * Windows has no modes: a new folder inherits the permissions of its parent, and below C:\ these are for every user.
+ * The inherited permissions are removed, and one is granted: to the owner of what is in the folder. S-1-3-4 is that
+ * owner in every language and domain (Microsoft: well-known SIDs, OWNER RIGHTS). Wine keeps no access lists;
+ * azure-pipelines.yml looks at this one on Windows.
  */
 function closeOnWindows(folder: string, systemRoot = 'C:\\Windows'): void {
   const icacls = join(systemRoot, 'System32', 'icacls.exe');

@@ -5,11 +5,11 @@ import { Secret } from '../text/secret.ts';
 import type { JobMark, ProcessMark } from './processes.ts';
 
 /**
- * What the background process is told, over its standard input alone. Plain JSON, with its secrets in the open: it is
- * written to a pipe and to nothing else.
+ * The configuration of the background process. Plain JSON with its secrets in clear text: it is sent through a pipe
+ * to the process's standard input, and written nowhere else.
  */
 export interface Orders {
-  /** Where the process leaves word for the post-job stage, and the token file lies where there is one. */
+  /** The folder of the status for the post-job stage, and of the token file if there is one. */
   readonly folder: string;
   /** The step, and the agent that started it. */
   readonly step: ProcessMark | undefined;
@@ -23,7 +23,7 @@ export interface Orders {
   readonly endpoint: EndpointOrders | undefined;
 }
 
-/** How ID tokens are had. */
+/** How to get ID tokens. */
 export type SourceOrders =
   | {
       readonly kind: 'azureDevOps';
@@ -32,7 +32,7 @@ export type SourceOrders =
       readonly serviceConnectionId: string | undefined;
     }
   | { readonly kind: 'kubernetes'; readonly path: string; readonly binding: BindingVariables }
-  /** The one token that came with the connection, where nobody can be asked for another. */
+  /** The one token that came with the connection, where no other can be requested. */
   | { readonly kind: 'lateBound'; readonly token: string };
 
 export interface FileOrders {
@@ -64,7 +64,7 @@ export interface OfferedResource {
   readonly names: readonly string[];
 }
 
-/** The network settings with their secrets in the open. */
+/** The network settings with their secrets in clear text. */
 export type NetworkOrders = Omit<Network, 'proxy' | 'clientCertificate'> & {
   readonly proxy:
     | { readonly url: string; readonly username: string | undefined; readonly password: string | undefined }
@@ -74,7 +74,7 @@ export type NetworkOrders = Omit<Network, 'proxy' | 'clientCertificate'> & {
     | undefined;
 };
 
-/** The orders for the network: the same settings, their secrets taken out for the pipe. */
+/** The network settings with their secrets revealed for the pipe. */
 export function networkOrders({ proxy, clientCertificate: client, ...plain }: Network): NetworkOrders {
   return {
     ...plain,
@@ -102,13 +102,13 @@ export function networkOf({ proxy, clientCertificate: client, ...plain }: Networ
   };
 }
 
-/** Reads what `JSON.stringify` made of the orders. Throws where they did not arrive whole: the step was killed. */
+/** Reads what `JSON.stringify` made of the orders. Throws if they are incomplete, because the step was killed. */
 export function readOrders(text: string): Orders {
   const orders: unknown = JSON.parse(text);
   if (!isRecord(orders) || typeof orders['folder'] !== 'string') {
     throw new TypeError('no orders');
   }
-  // Written by this very version of the task, in start.ts.
+  // Written by the same version of the task, in start.ts.
   return orders as unknown as Orders;
 }
 
@@ -116,7 +116,7 @@ export function readOrders(text: string): Orders {
 export interface Ready {
   /** Where the endpoint listens, where there is one. */
   readonly port?: number;
-  /** The error code of Node, where the process could not listen; it ends then. */
+  /** Node's error code if the process could not listen; then it ends. */
   readonly cannotListen?: string;
 }
 

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 
-/** A process that can be recognised again although the system reuses numbers. */
+/** A process that can be recognised although the system reuses process IDs. */
 export interface ProcessMark {
   readonly pid: number;
   /** When it started, in the system's own ticks; undefined where the system has no /proc. */
   readonly startTime: string | undefined;
 }
 
-/** Marks a running process; undefined where there is none with this number. */
+/** Identifies a running process; undefined if there is none with this ID. */
 export function markProcess(pid: number): ProcessMark | undefined {
   const stat = readStat(pid);
   if (stat !== undefined) {
@@ -16,22 +16,22 @@ export function markProcess(pid: number): ProcessMark | undefined {
   return showsProcesses() ? undefined : isSignalable(pid) ? { pid, startTime: undefined } : undefined;
 }
 
-/** True while that very process runs; a zombie no longer does. */
+/** True while that same process runs; a zombie does not run. */
 export function isRunning(mark: ProcessMark): boolean {
   const now = markProcess(mark.pid);
   return now !== undefined && now.startTime === mark.startTime;
 }
 
-/** What ends when the job ends. */
+/** The process whose end means that the job has ended. */
 export interface JobMark {
   readonly agent: ProcessMark;
-  /** In this time after the step, it may end too without the job's being over. Milliseconds. */
+  /** Within this time after the step, it may end although the job goes on. Milliseconds. */
   readonly withStepMs: number;
 }
 
 /**
- * In a job container, and where nothing stands above the agent, it may be what `docker exec` started, which ends with the
- * step and not with the job. Milliseconds.
+ * In a job container, and where the agent has no parent process, it may be what `docker exec` started, which ends
+ * with the step and not with the job. Milliseconds.
  */
 const CONTAINER_MS = 5000;
 

@@ -5,13 +5,16 @@ import { isRunning, showsProcesses } from './processes.ts';
 import { removeTokenFolder } from './token-folder.ts';
 import { isWorker } from './worker.ts';
 
-/** How often the folder and the job's processes are looked at; oftener where post-job can send no signal. Milliseconds. */
+/**
+ * How often the folder and the job's processes are checked; more often where post-job can send no signal.
+ * Milliseconds.
+ */
 const LOOK_MS = showsProcesses() ? 500 : 100;
 
 /**
- * Ends the process with its folder, and with the agent; a folder whose job is over goes with it.
- * @param elapsed the clock that nobody can set, in milliseconds
- * @param onLook called each time when the job still runs, and before the end where post-job asks for it
+ * Ends the process when its folder is gone, or when the agent is; then the folder is removed as well.
+ * @param elapsed the monotonic clock, in milliseconds
+ * @param onLook called at each check while the job runs, and before the end if post-job asks for it
  */
 export function watchJob(
   { folder, step, job, systemRoot }: Pick<Orders, 'folder' | 'step' | 'job' | 'systemRoot'>,

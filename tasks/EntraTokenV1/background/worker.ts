@@ -4,14 +4,13 @@ import { join } from 'node:path';
 /** The agent's program that runs a job, on every system (agent: Agent.Worker.csproj). It starts Node itself. */
 const WORKER = 'Agent.Worker';
 
-/** Far more than it takes. Milliseconds. */
+/** Much longer than it takes. Milliseconds. */
 const ANSWER_MS = 10_000;
 
 /**
- * Whether a process is the agent's worker, by the name of its program, which a program of the system tells: `ps` gives the
- * path alone, `tasklist /fo csv /nh` the name as the first of the quoted fields (Microsoft: tasklist). False where it
- * cannot be told.
- * @param systemRoot where Windows is, as the machine says: a program of it is run
+ * Whether a process is the agent's worker, by the name of its program: `ps` prints only the path, `tasklist /fo csv
+ * /nh` the name as the first quoted field (Microsoft: tasklist). False if it cannot be determined.
+ * @param systemRoot the folder of Windows, as the machine names it: a program in it is run
  */
 export function isWorker(pid: number, systemRoot = 'C:\\Windows'): Promise<boolean> {
   const isWindows = process.platform === 'win32';
@@ -23,7 +22,7 @@ export function isWorker(pid: number, systemRoot = 'C:\\Windows'): Promise<boole
       windowsHide: true,
       stdio: ['ignore', 'pipe', 'ignore'],
       timeout: ANSWER_MS,
-      // Without the agent's mark: it is over before the job is.
+      // Without the agent's mark: it ends before the job does.
       env: isWindows ? { SystemRoot: systemRoot } : {},
     });
     let answer = '';
