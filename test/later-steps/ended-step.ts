@@ -87,7 +87,8 @@ export async function endStep(
   assert.equal(post.result, 'Succeeded', at);
   assert.ok(printedBy(post).length <= 1, at);
   // A process that was never given its orders ends by itself once Node has started, before the agent looks or after.
-  if (ending === 'SIGKILL') await within(PATIENCE_MS, () => processesOf(lookupId).length === 0);
+  // Windows takes its time to end one.
+  if (ending === 'SIGKILL' || onWindows) await within(PATIENCE_MS, () => processesOf(lookupId).length === 0);
   else assert.deepEqual(orphans, [], at);
   assert.deepEqual(leftover, [], at);
   assert.deepEqual(processesOf(lookupId), [], at);

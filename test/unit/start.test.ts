@@ -16,7 +16,6 @@ const orders: Orders = {
   folder,
   step: undefined,
   job: { agent: { pid: process.pid, startTime: undefined }, withStepMs: 0 },
-  systemRoot: undefined,
   network: {
     proxy: undefined,
     bypass: { hosts: [] },
@@ -73,13 +72,13 @@ describe('the background process', () => {
 });
 
 describe('the agent above a step', () => {
-  it('may end with the step in a job container, for longer than elsewhere', () => {
-    const inContainer = findAgent(process.pid, undefined, true)?.withStepMs ?? 0;
-    const onMachine = findAgent(process.pid, undefined, false)?.withStepMs ?? 0;
+  it('may end with the step in a job container, for longer than elsewhere', async () => {
+    const inContainer = (await findAgent(process.pid, undefined, true, undefined))?.withStepMs ?? 0;
+    const onMachine = (await findAgent(process.pid, undefined, false, undefined))?.withStepMs ?? 0;
     assert.ok(inContainer > onMachine, `${inContainer} ms, ${onMachine} ms`);
   });
 
-  it('is nobody where what started the step is gone', () => {
-    assert.equal(findAgent(2 ** 22 - 1, undefined, false), undefined);
+  it('is nobody where what started the step is gone', async () => {
+    assert.equal(await findAgent(2 ** 22 - 1, undefined, false, undefined), undefined);
   });
 });

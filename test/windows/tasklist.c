@@ -13,9 +13,9 @@ int wmain(int count, wchar_t **arguments) {
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
     for (BOOL found = Process32FirstW(all, &entry); found; found = Process32NextW(all, &entry)) {
         if (entry.th32ProcessID != pid) continue;
-        wprintf(L"\"%ls\",\"%lu\",\"Services\",\"0\",\"1,024 K\"\r\n", entry.szExeFile, pid);
+        printf("\"%ls\",\"%lu\",\"Services\",\"0\",\"1,024 K\"\r\n", entry.szExeFile, pid);
         return 0;
     }
-    wprintf(L"INFO: No tasks are running which match the specified criteria.\r\n");
+    printf("INFO: No tasks are running which match the specified criteria.\r\n");
     return 0;
 }

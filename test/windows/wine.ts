@@ -112,7 +112,7 @@ class WineWorker implements Worker {
     this.#process.on('exit', () => {
       for (const running of this.#running.values()) running.failed(new Error('the worker of Windows has ended'));
     });
-    void this.#read(this.#process.stdout);
+    this.#read(this.#process.stdout).catch(() => {});
   }
 
   static open(lookupId: string): Promise<WineWorker> {
@@ -136,11 +136,11 @@ class WineWorker implements Worker {
     });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#process.stdin.end();
-    return this.#process.exitCode === null
-      ? new Promise((resolve) => this.#process.once('exit', () => resolve()))
-      : Promise.resolve();
+    if (this.#process.exitCode === null) await new Promise((resolve) => this.#process.once('exit', resolve));
+    // What Wine itself leaves running for a while has this pipe too.
+    this.#process.stdout.destroy();
   }
 
   /** The process of Linux that has come since, and a number that none has where it is over already. */

@@ -161,27 +161,26 @@ static void start(uint32_t number, const char *text, DWORD length) {
     CloseHandle(CreateThread(NULL, 0, awaitEnd, child, 0, NULL));
 }
 
-static BOOL WINAPI stay(DWORD event) {
-    (void)event;
-    return TRUE;
-}
-
 /*
- * As the agent does it: CTRL+C goes to everything that shares the console of the process. Wine's consoles know no
- * CTRL+BREAK; so it is given to the process itself, as Windows gives it: in a thread of its own, at CtrlRoutine.
+ * As the agent does it: CTRL+C goes to everything that shares the console of the process. It is given as Windows gives it:
+ * in a thread of its own, at CtrlRoutine. Wine would interrupt the program's own thread instead, and hangs where that is
+ * just starting a process; and its consoles know no CTRL+BREAK, which goes to the process alone.
  */
 static void press(DWORD event, Child *child) {
+    DWORD pids[MOST] = {child->pid}, count = 1;
     if (event == CTRL_C_EVENT) {
         FreeConsole();
-        if (!AttachConsole(child->pid)) return;
-        SetConsoleCtrlHandler(stay, TRUE);
-        GenerateConsoleCtrlEvent(event, 0);
+        if (AttachConsole(child->pid)) count = GetConsoleProcessList(pids, MOST);
         FreeConsole();
-        return;
     }
     void *routine = (void *)GetProcAddress(GetModuleHandleW(L"kernelbase"), "CtrlRoutine");
-    HANDLE thread = CreateRemoteThread(child->process, NULL, 0, (LPTHREAD_START_ROUTINE)routine, (void *)(uintptr_t)event, 0, NULL);
-    if (thread != NULL) CloseHandle(thread);
+    for (DWORD i = 0; i < count && i < MOST; i++) {
+        HANDLE process = pids[i] == GetCurrentProcessId() ? NULL : OpenProcess(PROCESS_ALL_ACCESS, FALSE, pids[i]);
+        if (process == NULL) continue;
+        HANDLE thread = CreateRemoteThread(process, NULL, 0, (LPTHREAD_START_ROUTINE)routine, (void *)(uintptr_t)event, 0, NULL);
+        if (thread != NULL) CloseHandle(thread);
+        CloseHandle(process);
+    }
 }
 
 static void killTree(DWORD pid, int depth) {

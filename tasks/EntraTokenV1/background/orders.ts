@@ -14,8 +14,6 @@ export interface Orders {
   /** The step, and the agent that started it. */
   readonly step: ProcessMark | undefined;
   readonly job: JobMark;
-  /** Where Windows is, as the machine says. */
-  readonly systemRoot: string | undefined;
   readonly network: NetworkOrders;
   readonly source: SourceOrders;
   /** The token in the file, where the process is to keep one fresh. */

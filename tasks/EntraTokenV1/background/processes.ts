@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isWorker } from './worker.ts';
 
 /** A process that can be recognised although the system reuses process IDs. */
 export interface ProcessMark {
@@ -49,8 +50,14 @@ const SCRIPT_MS = 1000;
  * @param parent the number of the process that started the step
  * @param lookupId the mark, where the job has one
  * @param inContainer true where the step runs in a job container
+ * @param systemRoot where Windows is, as the machine says
  */
-export function findAgent(parent: number, lookupId: string | undefined, inContainer: boolean): JobMark | undefined {
+export async function findAgent(
+  parent: number,
+  lookupId: string | undefined,
+  inContainer: boolean,
+  systemRoot: string | undefined,
+): Promise<JobMark | undefined> {
   for (let pid = parent || 1; pid > 0; ) {
     const mark = markProcess(pid);
     if (mark === undefined) {
@@ -58,8 +65,11 @@ export function findAgent(parent: number, lookupId: string | undefined, inContai
     }
     const above = readStat(pid)?.parent;
     if (lookupId === undefined || above === undefined || above <= 1 || !carries(pid, lookupId)) {
-      const withStepMs = inContainer || above === 0 ? CONTAINER_MS : above === undefined ? SCRIPT_MS : 0;
-      return { agent: mark, withStepMs };
+      if (inContainer || above === 0) {
+        return { agent: mark, withStepMs: CONTAINER_MS };
+      }
+      const mayBeScript = above === undefined && !(await isWorker(pid, systemRoot));
+      return { agent: mark, withStepMs: mayBeScript ? SCRIPT_MS : 0 };
     }
     pid = above;
   }

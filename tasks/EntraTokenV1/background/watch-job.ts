@@ -3,7 +3,6 @@ import { isAskedToEnd } from './end-process.ts';
 import type { Orders } from './orders.ts';
 import { isRunning, showsProcesses } from './processes.ts';
 import { removeTokenFolder } from './token-folder.ts';
-import { isWorker } from './worker.ts';
 
 /**
  * How often the folder and the job's processes are checked; more often where post-job can send no signal.
@@ -17,20 +16,12 @@ const LOOK_MS = showsProcesses() ? 500 : 100;
  * @param onLook called at each check while the job runs, and before the end if post-job asks for it
  */
 export function watchJob(
-  { folder, step, job, systemRoot }: Pick<Orders, 'folder' | 'step' | 'job' | 'systemRoot'>,
+  { folder, step, job }: Pick<Orders, 'folder' | 'step' | 'job'>,
   elapsed: () => number,
   onLook: () => void,
 ): void {
   let stepEndedAt: number | undefined;
-  let agentEndedAt: number | undefined;
-  /** In which time after the step the agent's end says nothing; undefined while that is asked. */
-  let withStepMs = showsProcesses() ? job.withStepMs : undefined;
   let isAgentWatched = true;
-  if (withStepMs === undefined) {
-    void isWorker(job.agent.pid, systemRoot).then((is) => {
-      withStepMs = is ? 0 : job.withStepMs;
-    });
-  }
   const look = (): void => {
     if (!isThere(folder)) {
       process.exit(0);
@@ -42,11 +33,8 @@ export function watchJob(
     if (step !== undefined && stepEndedAt === undefined && !isRunning(step)) {
       stepEndedAt = elapsed();
     }
-    if (agentEndedAt === undefined && !isRunning(job.agent)) {
-      agentEndedAt = elapsed();
-    }
-    if (isAgentWatched && agentEndedAt !== undefined && withStepMs !== undefined) {
-      if (stepEndedAt === undefined || agentEndedAt - stepEndedAt >= withStepMs) {
+    if (isAgentWatched && !isRunning(job.agent)) {
+      if (stepEndedAt === undefined || elapsed() - stepEndedAt >= job.withStepMs) {
         removeTokenFolder(folder);
         process.exit(0);
       }

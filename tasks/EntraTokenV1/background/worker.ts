@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const WORKER = 'Agent.Worker';
 
 /** Much longer than it takes. Milliseconds. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 5_000;
 
 /**
  * Whether a process is the agent's worker, by the name of its program: `ps` prints only the path, `tasklist /fo csv
@@ -19,6 +19,8 @@ export function isWorker(pid: number, systemRoot = 'C:\\Windows'): Promise<boole
     : ['/bin/ps', ['-o', 'comm=', '-p', String(pid)]];
   return new Promise((resolve) => {
     const child = spawn(program, given, {
+      // Windows makes no console for it, which could outlive it, and no window.
+      detached: true,
       windowsHide: true,
       stdio: ['ignore', 'pipe', 'ignore'],
       timeout: ANSWER_MS,

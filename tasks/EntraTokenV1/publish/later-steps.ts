@@ -53,22 +53,20 @@ export async function provideForLaterSteps(
   if (!writesFile && secrets === undefined) {
     return { tokenFile: podFile, endpoint: undefined };
   }
+  const keepsFresh = writesFile && request.keepTokenFileFresh && source.renewal !== undefined;
+  // On Windows that takes a moment, in which the folder is made.
+  const findingAgent = keepsFresh || secrets !== undefined ? findAgentAbove(request, agent, surroundings) : undefined;
   const folder = makeFolder(request, agent, surroundings);
   const file = writesFile ? await writeFirst(folder, source, surroundings) : undefined;
-  const keepsFresh = file !== undefined && request.keepTokenFileFresh && source.renewal !== undefined;
-  if (file !== undefined && !keepsFresh) {
+  if (writesFile && !keepsFresh) {
     const why = request.keepTokenFileFresh ? 'Azure DevOps cannot be asked' : 'keepTokenFileFresh is false';
     agent.log(`Token file    ${tokenFileIn(folder)} (not renewed: ${why})`);
   }
   const tokenFile = writesFile ? tokenFileIn(folder) : podFile;
-  if (!keepsFresh && secrets === undefined) {
+  if (findingAgent === undefined) {
     return { tokenFile, endpoint: undefined };
   }
-  const job = findAgent(
-    surroundings.parent,
-    agent.origins.environment('VSTS_PROCESS_LOOKUP_ID')?.value,
-    placeOf(request.job, agent.origins) === 'in a container',
-  );
+  const job = await findingAgent;
   if (job === undefined) {
     throw new Failure('ET_REFRESHER', 'The agent that started the step has ended.');
   }
@@ -78,7 +76,6 @@ export async function provideForLaterSteps(
       folder,
       step: markProcess(process.pid),
       job,
-      systemRoot: agent.origins.machine('SystemRoot'),
       network: networkOrders(network),
       source: sourceOrders(request, source),
       file: keepsFresh ? file : undefined,
@@ -92,6 +89,11 @@ export async function provideForLaterSteps(
     agent.log(`Token file    ${tokenFileIn(folder)} (renewed by process ${pid} until the job ends)`);
   }
   return { tokenFile, endpoint: secrets && endpointAt(port ?? 0, secrets, request) };
+}
+
+function findAgentAbove({ job }: Request, { origins }: Agent, { parent }: Surroundings): ReturnType<typeof findAgent> {
+  const lookupId = origins.environment('VSTS_PROCESS_LOOKUP_ID')?.value;
+  return findAgent(parent, lookupId, placeOf(job, origins) === 'in a container', origins.machine('SystemRoot'));
 }
 
 function makeFolder(request: Request, agent: Agent, surroundings: Surroundings): string {
