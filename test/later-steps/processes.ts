@@ -10,21 +10,9 @@ export function processesOf(lookupId: string): SeenProcess[] {
   return seeProcesses().filter((process) => isMarked(process.environment, process.arguments, lookupId));
 }
 
-/** The background processes of a job, without a copy of one that is about to become another program. */
+/** The background processes of a job. */
 export function refreshersOf(lookupId: string): SeenProcess[] {
-  const found = processesOf(lookupId).filter(({ arguments: all }) => all.some((one) => one.endsWith('background.js')));
-  const numbers = new Set(found.map(({ pid }) => pid));
-  return found.filter(({ pid }) => !numbers.has(parentOf(pid)));
-}
-
-/** The process that started another; 0 where the system does not tell, or it has ended. */
-function parentOf(pid: number): number {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return 0;
-  }
+  return processesOf(lookupId).filter((process) => process.arguments.some((one) => one.endsWith('background.js')));
 }
 
 /** The processes of a job that run a stage of the task, or what a stage left running. */
