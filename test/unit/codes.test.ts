@@ -1,3 +1,4 @@
+import './build-constants.ts';
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import {
   codeOfNodeError,
   codes,
 } from '../../tasks/EntraTokenV1/failure/catalogue.ts';
+import { errorCode } from '../../tasks/EntraTokenV1/failure/failure.ts';
 
 const task = join(root, 'tasks', 'EntraTokenV1');
 const sources = readdirSync(task, { recursive: true, encoding: 'utf8' })
@@ -35,4 +37,22 @@ describe('each code of the catalogue', () => {
       assert.ok(sources.includes(`'${code}'`) || sources.includes(`${code}:`) || followsFromNumber(code));
     });
   }
+});
+
+describe('an error of Node’s that has a code', () => {
+  for (const [nodeCode, code] of [
+    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'ET_TLS'],
+    // OpenSSL 3.5, of Node 24.
+    ['ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE', 'ET_TLS'],
+    ['ECONNRESET', 'ET_CONNECTION'],
+  ] as const) {
+    it(`is known by it: ${nodeCode}`, () => {
+      const error = Object.assign(new Error('refused'), { code: nodeCode });
+      assert.equal(codeOfNodeError(errorCode(error)), code);
+    });
+  }
+
+  it('is not, where the code could be anything', () => {
+    for (const code of ['##vso[task.complete]', 'lower', 'A B', 7]) assert.equal(errorCode({ code }), undefined);
+  });
 });

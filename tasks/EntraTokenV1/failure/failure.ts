@@ -65,10 +65,13 @@ export function unforeseen(error: unknown): Failure {
   );
 }
 
-/** Node's own error code (`ENOENT`, `ECONNRESET`, …) of a caught value, if it has one that is safe to print. */
+/**
+ * Node's own error code (`ENOENT`, `ECONNRESET`, …) of a caught value, if it has one that is safe to print. Those of TLS
+ * are made of OpenSSL's sentences: `ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE` on Node 24.
+ */
 export function errorCode(error: unknown): string | undefined {
   if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') {
-    return /^[A-Z][A-Z0-9_]{1,60}$/.test(error.code) ? error.code : undefined;
+    return /^[A-Z][A-Z0-9_./-]{1,60}$/.test(error.code) ? error.code : undefined;
   }
   return undefined;
 }
