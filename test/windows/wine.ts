@@ -96,6 +96,9 @@ function nodeOnWindows(version: WindowsNode): string {
   return pathThere(join(nodeFolder(version), 'node.exe'));
 }
 
+/** Far more than the worker takes to end; now and then Wine does not let it. Milliseconds. */
+const CLOSE_MS = 10_000;
+
 class WineWorker implements Worker {
   readonly #process;
   readonly #running = new Map<number, WineProcess>();
@@ -138,7 +141,10 @@ class WineWorker implements Worker {
 
   async close(): Promise<void> {
     this.#process.stdin.end();
-    if (this.#process.exitCode === null) await new Promise((resolve) => this.#process.once('exit', resolve));
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), CLOSE_MS);
+    if (this.#process.exitCode === null && this.#process.signalCode === null)
+      await new Promise((resolve) => this.#process.once('exit', resolve));
+    clearTimeout(timer);
     // What Wine itself leaves running for a while has this pipe too.
     this.#process.stdout.destroy();
   }

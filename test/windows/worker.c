@@ -161,6 +161,23 @@ static void start(uint32_t number, const char *text, DWORD length) {
     CloseHandle(CreateThread(NULL, 0, awaitEnd, child, 0, NULL));
 }
 
+typedef struct {
+    HANDLE process;
+    DWORD event;
+} Press;
+
+/* Waits for ever where the process ends in the same moment; so it is a thread of its own that does. */
+static DWORD WINAPI pressOne(void *given) {
+    Press *one = given;
+    void *routine = (void *)GetProcAddress(GetModuleHandleW(L"kernelbase"), "CtrlRoutine");
+    void *event = (void *)(uintptr_t)one->event;
+    HANDLE thread = CreateRemoteThread(one->process, NULL, 0, (LPTHREAD_START_ROUTINE)routine, event, 0, NULL);
+    if (thread != NULL) CloseHandle(thread);
+    CloseHandle(one->process);
+    free(one);
+    return 0;
+}
+
 /*
  * As the agent does it: CTRL+C goes to everything that shares the console of the process. It is given as Windows gives it:
  * in a thread of its own, at CtrlRoutine. Wine would interrupt the program's own thread instead, and hangs where that is
@@ -173,13 +190,12 @@ static void press(DWORD event, Child *child) {
         if (AttachConsole(child->pid)) count = GetConsoleProcessList(pids, MOST);
         FreeConsole();
     }
-    void *routine = (void *)GetProcAddress(GetModuleHandleW(L"kernelbase"), "CtrlRoutine");
     for (DWORD i = 0; i < count && i < MOST; i++) {
         HANDLE process = pids[i] == GetCurrentProcessId() ? NULL : OpenProcess(PROCESS_ALL_ACCESS, FALSE, pids[i]);
         if (process == NULL) continue;
-        HANDLE thread = CreateRemoteThread(process, NULL, 0, (LPTHREAD_START_ROUTINE)routine, (void *)(uintptr_t)event, 0, NULL);
-        if (thread != NULL) CloseHandle(thread);
-        CloseHandle(process);
+        Press *one = malloc(sizeof *one);
+        *one = (Press){.process = process, .event = event};
+        CloseHandle(CreateThread(NULL, 0, pressOne, one, 0, NULL));
     }
 }
 
