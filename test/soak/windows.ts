@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { root } from '../../scripts/layout.ts';
 import { endWindows, installWindows } from '../windows/install-wine.ts';
+import { wineMachine } from '../windows/wine.ts';
 import { type Report, type Section, sideBySide } from './section.ts';
 import { runTests } from './test-suite.ts';
 
@@ -20,9 +21,12 @@ export const windows: Section = {
     const { wine, windows, nodes } = installWindows();
     report.note(`${wine}, which says that it is ${windows}; Node ${nodes.join(', ')}`);
     const runs = ([20, 24] as const).slice(0, cases).flatMap((version) => files().map((file) => ({ version, file })));
+    // With nothing to run, Wine ends, and what starts in that moment fails.
+    const waiting = await wineMachine(20).openWorker('soak');
     try {
       await sideBySide(runs, AT_ONCE, ({ version, file }) => runFile(version, file, report));
     } finally {
+      await waiting.close();
       endWindows();
     }
   },
