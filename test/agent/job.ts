@@ -18,7 +18,7 @@ import {
 import { type Attachment, type Stage, StepRecord } from './log.ts';
 import type { Worker } from './machine.ts';
 import { createMasker, type Masker } from './masker.ts';
-import { killOrphans, listProcesses, type ProcessName } from './orphans.ts';
+import { killOrphans, listProcesses, type ProcessName, untilEnded } from './orphans.ts';
 import { type JobDefinition, type PipelineDefinition, parsePipeline } from './pipeline.ts';
 import { planSteps } from './plan-steps.ts';
 import { mergeResults, type TaskResult } from './result.ts';
@@ -82,6 +82,7 @@ class Job implements StageJob {
       const processesBefore = listProcesses();
       const host = this.#prepare(workspace, lookupId, worker);
       const steps = await this.#runStages(host);
+      if (worker !== undefined) await untilEnded(lookupId);
       const orphans = this.#finalize(workspace, lookupId, processesBefore);
       for (const { attachments } of steps) for (const attachment of attachments) readAttachment(attachment);
       const leftover = filesBelow(workspace.temp);

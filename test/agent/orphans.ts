@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The variable by which the agent finds the processes of a job. */
 export const LOOKUP_ID = 'VSTS_PROCESS_LOOKUP_ID';
@@ -90,6 +91,15 @@ export function killOrphans(
     }
   }
   return orphans;
+}
+
+/** How long Linux may go on showing a process that Wine has ended. Milliseconds. */
+const WINE_MS = 3000;
+
+/** Waits until no process with the mark is there, and not for ever: what stays is an orphan. */
+export async function untilEnded(lookupId: string): Promise<void> {
+  const isThere = (): boolean => seeProcesses().some((one) => isMarked(one.environment, one.arguments, lookupId));
+  for (const end = performance.now() + WINE_MS; isThere() && performance.now() < end; ) await sleep(50);
 }
 
 /**

@@ -90,7 +90,7 @@ export async function endStep(
   // Windows takes its time to end one.
   if (ending === 'SIGKILL' || onWindows) await within(PATIENCE_MS, () => processesOf(lookupId).length === 0);
   else assert.deepEqual(orphans, [], at);
-  assert.deepEqual(leftover, [], at);
+  assert.deepEqual(leftover, [], `${at}; post-job: ${post.rawOutput.stdout}`);
   assert.deepEqual(processesOf(lookupId), [], at);
   return {
     tookMs: endedAt === 0 ? 0 : overAt - endedAt,
