@@ -107,7 +107,10 @@ export const leftOut: Readonly<Record<string, { readonly of: string; readonly wh
 const loadedLate: Readonly<Record<string, { readonly for: string; readonly functions?: readonly string[] }>> = {
   child_process: { for: 'task-lib, for running programs' },
   zlib: { for: 'typed-rest-client, for compressed answers' },
-  'node:child_process': { for: 'the background process and icacls.exe', functions: ['spawn', 'spawnSync'] },
+  'node:child_process': {
+    for: 'the background process, icacls.exe, tasklist.exe and ps',
+    functions: ['spawn', 'spawnSync'],
+  },
   'node:fs/promises': { for: 'the pod’s token', functions: ['open', 'stat'] },
 };
 

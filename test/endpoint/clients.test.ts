@@ -85,19 +85,19 @@ describe('clients of the token endpoint', { timeout }, () => {
 
   test('curl, with the secret on no command line', async () => {
     const text = `curl -fsS --noproxy 127.0.0.1 -H @- "$IDENTITY_ENDPOINT?api-version=2019-08-01&resource=https://vault.azure.net" <<< "X-IDENTITY-HEADER: $IDENTITY_HEADER"`;
-    const body: Record<string, string> = JSON.parse(await runStep('bash', ['-c', text]));
+    const body: Record<string, string> = JSON.parse(await runStep('bash', ['--norc', '-c', text]));
     assert.equal(claimsOf(body['access_token'])['aud'], 'https://vault.azure.net');
   });
 
   test('a step that mapped nothing, or a macro that was not expanded, is told so', async () => {
     const text = `curl -sS -w '%{http_code}' -o /dev/null -H @- "$IDENTITY_ENDPOINT?api-version=2019-08-01&resource=x" <<< 'X-IDENTITY-HEADER: $(entra.identityHeader)'`;
-    assert.equal(await runStep('bash', ['-c', text]), '401');
+    assert.equal(await runStep('bash', ['--norc', '-c', text]), '401');
   });
 
   test('what Terraform’s providers send for an ID token, who keep the audience of the address', async () => {
     const text = `curl -fsS --noproxy 127.0.0.1 -H @- "$URL" <<< "Authorization: Bearer $TOKEN"`;
     const body: Record<string, string> = JSON.parse(
-      await runStep('bash', ['-c', text], { URL: job.idTokenRequestUrl, TOKEN: job.idTokenRequestToken }),
+      await runStep('bash', ['--norc', '-c', text], { URL: job.idTokenRequestUrl, TOKEN: job.idTokenRequestToken }),
     );
     assert.equal(claimsOf(body['value'])['aud'], 'api://AzureADTokenExchange');
     assert.equal(new URL(job.idTokenRequestUrl).searchParams.get('audience'), 'api://AzureADTokenExchange');

@@ -187,7 +187,7 @@ test('the process and the folder of an attempt that failed do not outlive the jo
   const shim = join(scratch, 'node');
   writeFileSync(
     shim,
-    `#!/bin/bash\n"$NODE" "$@"\nstatus=$?\nif [ ! -e "${marker}" ]; then touch "${marker}"; exit 1; fi\nexit $status\n`,
+    `#!/bin/bash --norc\n"$NODE" "$@"\nstatus=$?\nif [ ! -e "${marker}" ]; then touch "${marker}"; exit 1; fi\nexit $status\n`,
   );
   chmodSync(shim, 0o755);
   const home = mkdtempSync(join(scratch, 'agent-'));

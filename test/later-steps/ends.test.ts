@@ -166,8 +166,9 @@ function throughShim(path: string): Partial<JobOptions> {
 
 function shellScript(text: string): string {
   const path = join(mkdtempSync(join(scratch, 'shim-')), 'node');
-  // Of the shells, Bash alone hands on variables whose names hold dashes, as those of connections do.
-  writeFileSync(path, `#!/bin/bash\n${text}\n`);
+  // Of the shells, Bash alone hands on variables whose names hold dashes, as those of connections do. Where its standard
+  // input is a socket, as Node's pipes are, it would read the user's settings first.
+  writeFileSync(path, `#!/bin/bash --norc\n${text}\n`);
   chmodSync(path, 0o755);
   return path;
 }

@@ -53,7 +53,7 @@ const folder = mkdtempSync(join(tmpdir(), 'entra-token-az-'));
 const argumentsFile = join(folder, 'arguments');
 
 before(async () => {
-  writeFileSync(join(folder, 'az'), `#!/bin/bash\nprintf '%s\\0' "$@" > '${argumentsFile}'\n`, { mode: 0o755 });
+  writeFileSync(join(folder, 'az'), `#!/bin/bash --norc\nprintf '%s\\0' "$@" > '${argumentsFile}'\n`, { mode: 0o755 });
   cloud = await startCloud();
   for (const [index, { name, subject, stored }] of reports.entries()) {
     const { parameters, ...rest } = cloud.connections.azureRMOldIssuer;
@@ -82,7 +82,7 @@ function run(): Promise<Rehearsed> {
 }
 
 function pasted(command: string): string[] {
-  execFileSync('bash', ['-s'], { input: command, env: { PATH: `${folder}:${process.env['PATH']}` } });
+  execFileSync('bash', ['--norc', '-s'], { input: command, env: { PATH: `${folder}:${process.env['PATH']}` } });
   return readFileSync(argumentsFile, 'utf8').split('\0').slice(0, -1);
 }
 

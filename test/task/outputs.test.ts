@@ -388,7 +388,7 @@ test('the command that creates the missing credential says in the masked log wha
     const line = assertFailed(of(name), 'ET_SUBJECT_MISMATCH');
     const command = /Create it, in Bash: (?:MSYS_NO_PATHCONV=1 )?az (.+?) \. The log/.exec(line)?.[1] ?? '';
     const script = `printf '%s\\n' ${command}`;
-    return execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split('\n');
+    return execFileSync('bash', ['--norc', '-c', script], { encoding: 'utf8' }).trim().split('\n');
   };
   const [forApplication, forIdentity] = [given('prod'), given('managed')];
   const after = (list: string[], option: string): string | undefined => list[list.indexOf(option) + 1];

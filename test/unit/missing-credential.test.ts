@@ -35,7 +35,7 @@ const folder = mkdtempSync(join(tmpdir(), 'entra-token-az-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const argumentsFile = join(folder, 'arguments');
 // Each argument ends in a NUL, which none can hold.
-writeFileSync(join(folder, 'az'), `#!/bin/bash\nprintf '%s\\0' "$@" > '${argumentsFile}'\n`, { mode: 0o755 });
+writeFileSync(join(folder, 'az'), `#!/bin/bash --norc\nprintf '%s\\0' "$@" > '${argumentsFile}'\n`, { mode: 0o755 });
 
 /** What `az` is started with where Bash is given the text, in a locale that knows no more than ASCII. */
 function pasted(command: string): string[] {
