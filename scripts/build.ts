@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, type BuildResult, build, type Metafile, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { bundleFolder, readJson, root } from './layout.ts';
 
 /** The programs of the task; each becomes one file of the package. */
@@ -293,11 +293,15 @@ export async function bundle(version?: string): Promise<Metafile> {
     DOCS_URL: JSON.stringify(`${homepage}/blob/main/docs`),
     TASK_VERSION: JSON.stringify(version ?? manifest['version']),
   };
-  const programsOf = (names: readonly string[], plugins: Plugin[]): Promise<BuildResult<{ metafile: true }>> =>
-    build({ ...common, define, plugins, entryPoints: names.map((name) => join(TASK, `${name}.ts`)) });
   const built = await Promise.all([
-    programsOf(['step'], [shareLibraries, explainLate, loadLate]),
-    programsOf(['clean-up', 'background'], [shareLibraries, loadLate]),
+    ...programs.map((name) =>
+      build({
+        ...common,
+        entryPoints: [join(TASK, `${name}.ts`)],
+        plugins: [shareLibraries, ...(name === 'step' ? [explainLate] : []), loadLate],
+        define,
+      }),
+    ),
     build({
       ...common,
       entryPoints: Object.keys(shared).map((name) => ({ in: `library:${name}`, out: name })),
